@@ -1,0 +1,1 @@
+"""handclasp: TLS in Python."""

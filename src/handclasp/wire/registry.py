@@ -1,0 +1,49 @@
+"""A registry of code points as a typed enum that also holds values nobody has named.
+
+IANA's tables grow, and peers send reserved values on purpose (GREASE, RFC 8701). An unknown
+value therefore stays a member of its own type, compares as its number and goes back on the
+wire unchanged. Such members are not remembered by the enum, so a peer can't fill our memory.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Any, ClassVar, Self
+
+__all__ = ["Registry"]
+
+
+class Registry(IntEnum):
+    """The base of every IANA registry; `size` is the width of a value on the wire in bytes."""
+
+    size: ClassVar[int]
+
+    def __init_subclass__(cls, *, size: int = 1, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        cls.size = size
+
+    @classmethod
+    def _missing_(cls, value: object) -> Self | None:
+        if not isinstance(value, int) or not 0 <= value < 1 << 8 * cls.size:
+            return None
+        member = int.__new__(cls, value)
+        member._name_ = f"UNKNOWN_0x{value:0{2 * cls.size}X}"
+        member._value_ = value
+        return member
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the registry has a name for this value."""
+        return self._value_ in type(self)._value2member_map_
+
+    @property
+    def is_grease(self) -> bool:
+        """Whether this is one of the values reserved to be ignored (RFC 8701)."""
+        high, low = divmod(int(self), 256)
+        return self.size == 2 and high == low and low & 0x0F == 0x0A
+
+    def __str__(self) -> str:
+        return self._name_
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}.{self._name_}"

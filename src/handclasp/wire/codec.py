@@ -315,7 +315,7 @@ def _writer(cls: type[Struct], specs: list[tuple[str, Spec, type[Any] | None]]) 
     parts: list[str] = []
     for name, spec, item in specs:
         parts += _write_field(out, name, spec, item)
-    out.add(f"return join(({', '.join(parts)},))")
+    out.add(f"return join(({', '.join(parts)},))" if parts else "return b''")
     return out.function("write(self)")
 
 

@@ -1,0 +1,240 @@
+"""Record protection with AEAD: the hot path (RFC 8446, 5.2; RFC 5246, 6.2.3.3; RFC 7905).
+
+A run of data is sealed straight into one buffer that holds all its records. The sequence number
+is an integer that is XORed into the nonce base as an integer: no loop over bytes.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESCCM, AESGCM, ChaCha20Poly1305
+
+from handclasp.crypto.suites import SuiteParameters
+from handclasp.errors import HandclaspError, PeerError
+from handclasp.wire.iana import AlertDescription, ContentType
+from handclasp.wire.records import MAX_PLAINTEXT, RECORD_HEADER_SIZE
+
+__all__ = [
+    "BadRecordMac",
+    "EmptyInnerPlaintext",
+    "Opener12",
+    "Opener13",
+    "RecordOverflow",
+    "Sealer12",
+    "Sealer13",
+    "SequenceExhausted",
+]
+
+SEQUENCE_END = (1 << 64) - 1
+APPLICATION_DATA = int(ContentType.APPLICATION_DATA)
+
+
+class BadRecordMac(PeerError):
+    """A record that was changed on its way, or protected with another key (RFC 8446, 5.2)."""
+
+    alert = AlertDescription.BAD_RECORD_MAC
+    section = "RFC 8446, 5.2"
+    mend = "Something changed the data on its way, or one side lost a record; open a new connection."
+
+
+class RecordOverflow(PeerError):
+    """A record with more content than one may have (RFC 8446, 5.2)."""
+
+    alert = AlertDescription.RECORD_OVERFLOW
+    section = "RFC 8446, 5.2"
+
+
+class EmptyInnerPlaintext(PeerError):
+    """A protected record of zeros alone, which has no content type (RFC 8446, 5.4)."""
+
+    alert = AlertDescription.UNEXPECTED_MESSAGE
+    section = "RFC 8446, 5.4"
+
+
+class SequenceExhausted(HandclaspError):
+    """One key has protected 2^64-1 records; the connection has to end (RFC 8446, 5.3)."""
+
+
+class _Aead(Protocol):
+    def encrypt_into(
+        self, nonce: bytes, data: bytes | memoryview, associated_data: bytes | None, buf: memoryview
+    ) -> int: ...
+
+    def decrypt(
+        self, nonce: bytes, data: bytes | memoryview, associated_data: bytes | memoryview | None
+    ) -> bytes: ...
+
+
+def _aead(suite: SuiteParameters, key: bytes) -> _Aead:
+    if suite.aead == "AES-GCM":
+        return AESGCM(key)
+    if suite.aead == "ChaCha20-Poly1305":
+        return ChaCha20Poly1305(key)
+    return AESCCM(key, tag_length=suite.tag_length)
+
+
+class _Protection:
+    __slots__ = ("_aead", "_iv", "_tag_length", "sequence", "suite")
+
+    is_tls13 = False
+
+    def __init__(self, suite: SuiteParameters, key: bytes, iv: bytes) -> None:
+        self.suite = suite
+        self.sequence = 0
+        self._aead = _aead(suite, key)
+        self._iv = int.from_bytes(iv, "big")
+        self._tag_length = suite.tag_length
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.suite.suite} at record {self.sequence}>"
+
+
+class Sealer13(_Protection):
+    """Protects TLS 1.3 records in one direction with one key."""
+
+    __slots__ = ()
+    is_tls13 = True
+
+    def seal(self, content_type: int, fragment: bytes | memoryview, padding: int = 0) -> bytearray:
+        """One record of at most 2^14 bytes of content and padding."""
+        inner = b"".join((fragment, bytes((content_type,)), bytes(padding)))
+        out = bytearray(RECORD_HEADER_SIZE + len(inner) + self._tag_length)
+        self._seal_into(memoryview(out), inner)
+        return out
+
+    def seal_many(
+        self, content_type: int, data: bytes | bytearray | memoryview, limit: int = MAX_PLAINTEXT
+    ) -> bytearray:
+        """As few records as `data` needs, at most `limit` bytes of content in each."""
+        size = len(data)
+        suffix = bytes((content_type,))
+        overhead = RECORD_HEADER_SIZE + 1 + self._tag_length
+        if size <= limit:
+            out = bytearray(size + overhead)
+            self._seal_into(memoryview(out), b"".join((data, suffix)))
+            return out
+        source = memoryview(data)
+        out = bytearray(size + overhead * -(-size // limit))
+        target, at = memoryview(out), 0
+        for start in range(0, size, limit):
+            inner = b"".join((source[start : start + limit], suffix))
+            end = at + len(inner) + overhead - 1
+            self._seal_into(target[at:end], inner)
+            at = end
+        return out
+
+    def _seal_into(self, target: memoryview, inner: bytes) -> None:
+        sequence = self.sequence
+        if sequence >= SEQUENCE_END:
+            raise SequenceExhausted("2^64-1 records went out under one key; open a new connection.")
+        header = b"\x17\x03\x03" + (len(inner) + self._tag_length).to_bytes(2, "big")
+        target[:5] = header
+        nonce = (self._iv ^ sequence).to_bytes(12, "big")
+        self._aead.encrypt_into(nonce, inner, header, target[5:])
+        self.sequence = sequence + 1
+
+
+class Opener13(_Protection):
+    """Opens TLS 1.3 records in one direction with one key."""
+
+    __slots__ = ()
+    is_tls13 = True
+
+    def open(self, header: bytes | memoryview, ciphertext: bytes | memoryview) -> tuple[int, bytes]:
+        """Content type and content; padding is gone."""
+        sequence = self.sequence
+        if sequence >= SEQUENCE_END:
+            raise SequenceExhausted("2^64-1 records came in under one key; open a new connection.")
+        if header[0] != APPLICATION_DATA:
+            raise BadRecordMac(f"A record of type {header[0]} without protection, where all are protected.")
+        if len(ciphertext) > MAX_PLAINTEXT + 256:
+            raise RecordOverflow(f"A protected record of {len(ciphertext)} bytes; at most 16640 are allowed.")
+        try:
+            inner = self._aead.decrypt((self._iv ^ sequence).to_bytes(12, "big"), ciphertext, header)
+        except (InvalidTag, ValueError):
+            raise BadRecordMac("A record does not open: it was changed, or the keys differ.") from None
+        self.sequence = sequence + 1
+        if len(inner) > MAX_PLAINTEXT + 1:
+            raise RecordOverflow(f"A record with {len(inner) - 1} bytes of content and padding.")
+        if not inner or not inner[-1]:
+            inner = inner.rstrip(b"\0")
+            if not inner:
+                raise EmptyInnerPlaintext("A protected record has no content type.")
+        return inner[-1], inner[:-1]
+
+
+class Sealer12(_Protection):
+    """Protects TLS 1.2 records in one direction with one key."""
+
+    __slots__ = ()
+
+    def seal(self, content_type: int, fragment: bytes | memoryview, padding: int = 0) -> bytearray:
+        """One record; TLS 1.2 has no padding for AEAD, so `padding` is passed over."""
+        return self.seal_many(content_type, fragment)
+
+    def seal_many(
+        self, content_type: int, data: bytes | bytearray | memoryview, limit: int = MAX_PLAINTEXT
+    ) -> bytearray:
+        """As few records as `data` needs, at most `limit` bytes of content in each."""
+        size = len(data)
+        overhead = RECORD_HEADER_SIZE + self.suite.explicit_nonce_length + self._tag_length
+        source = memoryview(data)
+        out = bytearray(size + overhead * max(1, -(-size // limit)))
+        target, at = memoryview(out), 0
+        for start in range(0, size or 1, limit):
+            fragment = source[start : start + limit]
+            end = at + len(fragment) + overhead
+            self._seal_into(target[at:end], content_type, fragment)
+            at = end
+        return out
+
+    def _seal_into(self, target: memoryview, content_type: int, fragment: memoryview) -> None:
+        sequence = self.sequence
+        if sequence >= SEQUENCE_END:
+            raise SequenceExhausted("2^64-1 records went out under one key; open a new connection.")
+        explicit = self.suite.explicit_nonce_length
+        size = len(fragment)
+        number = sequence.to_bytes(8, "big")
+        head = bytes((content_type,)) + b"\x03\x03"
+        target[:5] = head + (explicit + size + self._tag_length).to_bytes(2, "big")
+        if explicit:
+            target[5:13] = number
+            nonce = self._iv.to_bytes(4, "big") + number
+        else:
+            nonce = (self._iv ^ sequence).to_bytes(12, "big")
+        covered = number + head + size.to_bytes(2, "big")
+        self._aead.encrypt_into(nonce, fragment, covered, target[5 + explicit :])
+        self.sequence = sequence + 1
+
+
+class Opener12(_Protection):
+    """Opens TLS 1.2 records in one direction with one key."""
+
+    __slots__ = ()
+
+    def open(self, header: bytes | memoryview, ciphertext: bytes | memoryview) -> tuple[int, bytes]:
+        """Content type and content."""
+        sequence = self.sequence
+        if sequence >= SEQUENCE_END:
+            raise SequenceExhausted("2^64-1 records came in under one key; open a new connection.")
+        explicit = self.suite.explicit_nonce_length
+        size = len(ciphertext) - explicit - self._tag_length
+        if size < 0:
+            raise BadRecordMac("A protected record too short to hold its tag.")
+        if size > MAX_PLAINTEXT:
+            raise RecordOverflow(f"A record with {size} bytes of content; at most 16384 are allowed.")
+        number = sequence.to_bytes(8, "big")
+        if explicit:
+            nonce = self._iv.to_bytes(4, "big") + bytes(ciphertext[:explicit])
+            ciphertext = ciphertext[explicit:]
+        else:
+            nonce = (self._iv ^ sequence).to_bytes(12, "big")
+        covered = number + bytes(header[:3]) + size.to_bytes(2, "big")
+        try:
+            content = self._aead.decrypt(nonce, ciphertext, covered)
+        except (InvalidTag, ValueError):
+            raise BadRecordMac("A record does not open: it was changed, or the keys differ.") from None
+        self.sequence = sequence + 1
+        return header[0], content

@@ -38,8 +38,6 @@ class SuiteParameters:
     """TLS 1.2: of the nonce's part that goes with each record."""
     record_limit: int
     """Records that one key may protect (RFC 8446, 5.5)."""
-    forgery_limit: int
-    """Records that may fail to open under one key (RFC 9147, 4.5.3)."""
 
 
 _AES_GCM_LIMIT = 1 << 24
@@ -83,7 +81,6 @@ def _parameters(
         fixed_iv_length=12 if chacha else 4,
         explicit_nonce_length=0 if chacha else 8,
         record_limit=_CHACHA_LIMIT if chacha else _AES_GCM_LIMIT if aead == "AES-GCM" else _CCM_LIMIT,
-        forgery_limit=(1 << 7) if ccm8 else (1 << 36),
     )
 
 

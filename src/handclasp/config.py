@@ -1,0 +1,254 @@
+"""What a client and a server may do, frozen, checked when built, shared by all their connections.
+
+What belongs to one connection (the server's name, an observer) is an argument of that
+connection. Randomness and time come from here, so a test can replay a handshake byte for byte.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from types import MappingProxyType
+from typing import Any
+
+from handclasp.crypto.groups import SUPPORTED_GROUPS
+from handclasp.crypto.signatures import SUPPORTED_SCHEMES
+from handclasp.crypto.suites import SUITES
+from handclasp.errors import ConfigError
+from handclasp.questions import ChooseCertificate, Question, VerifyPeer
+from handclasp.sessions import MAX_TICKET_LIFETIME, ClientSessions, ServerSessions, TicketKeys
+from handclasp.wire.extensions import OidFilter
+from handclasp.wire.iana import CipherSuite, NamedGroup, ProtocolVersion, SignatureScheme
+from handclasp.x509 import WEB, RevocationSources, TrustStore, VerificationPolicy
+from handclasp.x509.identity import Identity
+
+__all__ = [
+    "DEFAULT_CIPHER_SUITES",
+    "DEFAULT_GROUPS",
+    "DEFAULT_SIGNATURE_SCHEMES",
+    "ClientAuth",
+    "ClientConfig",
+    "Config",
+    "Limits",
+    "ServerConfig",
+]
+
+DEFAULT_CIPHER_SUITES = (
+    CipherSuite.TLS_AES_128_GCM_SHA256,
+    CipherSuite.TLS_AES_256_GCM_SHA384,
+    CipherSuite.TLS_CHACHA20_POLY1305_SHA256,
+    CipherSuite.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
+    CipherSuite.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+    CipherSuite.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
+    CipherSuite.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+    CipherSuite.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
+    CipherSuite.TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
+)
+
+DEFAULT_GROUPS = (
+    NamedGroup.X25519MLKEM768,
+    NamedGroup.X25519,
+    NamedGroup.SECP256R1,
+    NamedGroup.SECP384R1,
+    NamedGroup.SECP521R1,
+    NamedGroup.X448,
+    NamedGroup.SECP256R1MLKEM768,
+    NamedGroup.SECP384R1MLKEM1024,
+    NamedGroup.FFDHE2048,
+    NamedGroup.FFDHE3072,
+)
+
+DEFAULT_SIGNATURE_SCHEMES = (
+    SignatureScheme.ECDSA_SECP256R1_SHA256,
+    SignatureScheme.ED25519,
+    SignatureScheme.RSA_PSS_RSAE_SHA256,
+    SignatureScheme.RSA_PSS_PSS_SHA256,
+    SignatureScheme.ECDSA_SECP384R1_SHA384,
+    SignatureScheme.RSA_PSS_RSAE_SHA384,
+    SignatureScheme.RSA_PSS_PSS_SHA384,
+    SignatureScheme.ECDSA_SECP521R1_SHA512,
+    SignatureScheme.ED448,
+    SignatureScheme.RSA_PSS_RSAE_SHA512,
+    SignatureScheme.RSA_PSS_PSS_SHA512,
+    SignatureScheme.MLDSA44,
+    SignatureScheme.MLDSA65,
+    SignatureScheme.MLDSA87,
+    SignatureScheme.RSA_PKCS1_SHA256,
+    SignatureScheme.RSA_PKCS1_SHA384,
+    SignatureScheme.RSA_PKCS1_SHA512,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How much a peer may make us hold or do. Each is tested; each has its own error."""
+
+    handshake_message_size: int = 128 * 1024
+    """Bytes of one handshake message."""
+    certificate_chain_length: int = 16
+    """Certificates in one chain."""
+    certificate_chain_size: int = 100 * 1024
+    """Bytes of all certificates of one chain."""
+    empty_records: int = 32
+    """Records without content in a row."""
+    warning_alerts: int = 4
+    """Warning alerts other than close_notify, in one connection."""
+    change_cipher_specs: int = 4
+    """change_cipher_spec records that TLS 1.3 passes over."""
+    key_updates: int = 64
+    """KeyUpdate messages between two records with data."""
+    tickets: int = 32
+    """NewSessionTicket messages in one connection."""
+    psk_identities: int = 8
+    """Identities of a ClientHello that a server looks at."""
+    buffered_bytes: int = 256 * 1024
+    """Bytes received and held while a question waits for its answer."""
+
+    def __post_init__(self) -> None:
+        for name in self.__slots__:
+            if getattr(self, name) < 1:
+                raise ConfigError(f"limits.{name} is {getattr(self, name)}; it has to be at least 1.")
+
+
+class ClientAuth(Enum):
+    """Whether a server asks its clients for a certificate."""
+
+    NONE = "none"
+    OPTIONAL = "optional"
+    """A client without a certificate is served; one that shows one is judged by it."""
+    REQUIRED = "required"
+
+
+def system_time() -> float:
+    """Seconds since 1970."""
+    return time.time()
+
+
+Answerer = Callable[[Any], Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """What both roles have; build a `ClientConfig` or a `ServerConfig`."""
+
+    trust: TrustStore | None = None
+    identities: Iterable[Identity] = ()
+    """A tuple, or a `KeyStore` that reloads."""
+    versions: tuple[ProtocolVersion, ...] = (ProtocolVersion.TLS13, ProtocolVersion.TLS12)
+    cipher_suites: tuple[CipherSuite, ...] = DEFAULT_CIPHER_SUITES
+    groups: tuple[NamedGroup, ...] = DEFAULT_GROUPS
+    signature_schemes: tuple[SignatureScheme, ...] = DEFAULT_SIGNATURE_SCHEMES
+    alpn: tuple[str, ...] = ()
+    """Application protocols, the dearest first; empty: the extension is not used."""
+    verification: VerificationPolicy = WEB
+    revocation: RevocationSources | None = None
+    require_extended_master_secret: bool = True
+    """Refuse TLS 1.2 peers without RFC 7627; what they negotiate can be spliced."""
+    middlebox_compatibility: bool = True
+    """Make TLS 1.3 look like a resumed TLS 1.2 to what sits between (RFC 8446, D.4)."""
+    allow_psk_without_forward_secrecy: bool = False
+    """Resume with the PSK alone where the peer wants that (psk_ke)."""
+    record_padding: int = 0
+    """Pad TLS 1.3 records up to a multiple of so many bytes; 0: not at all."""
+    limits: Limits = Limits()
+    answers: Mapping[type[Question], Answerer] = field(default_factory=dict, repr=False)
+    """Functions that answer questions at once, in place of the defaults."""
+    ask_caller: frozenset[type[Question]] = frozenset()
+    """Questions that become events, to be answered with `connection.answer`."""
+    now: Callable[[], float] = system_time
+    """Seconds since 1970."""
+    random: Callable[[int], bytes] | None = field(default=None, repr=False)
+    """Randomness for tests that replay a handshake; None: the system's."""
+
+    def __post_init__(self) -> None:
+        self._check_versions()
+        for name, known in (
+            ("cipher_suites", SUITES),
+            ("groups", SUPPORTED_GROUPS),
+            ("signature_schemes", SUPPORTED_SCHEMES),
+        ):
+            values = getattr(self, name)
+            if not isinstance(values, tuple) or not values:
+                raise ConfigError(f"{name}: give a tuple with at least one value.")
+            if unknown := [str(value) for value in values if value not in known]:
+                raise ConfigError(f"{name}: {', '.join(unknown)} is not something handclasp can do.")
+        if any(not 1 <= len(name.encode()) <= 255 for name in self.alpn):
+            raise ConfigError("alpn: a protocol's name has 1 to 255 bytes.")
+        if not 0 <= self.record_padding <= 1 << 14:
+            raise ConfigError("record_padding: 0 to 16384 bytes.")
+        if both := [kind.__name__ for kind in self.ask_caller if kind in self.answers]:
+            raise ConfigError(f"{', '.join(both)} is both in answers and in ask_caller.")
+        object.__setattr__(self, "answers", MappingProxyType(dict(self.answers)))
+
+    def _check_versions(self) -> None:
+        allowed = (ProtocolVersion.TLS13, ProtocolVersion.TLS12)
+        if not self.versions or any(version not in allowed for version in self.versions):
+            raise ConfigError("versions: TLS13, TLS12 or both.")
+        for version in self.versions:
+            if not any(SUITES[suite].version == version for suite in self.cipher_suites if suite in SUITES):
+                raise ConfigError(f"cipher_suites has none for {version}; add one or leave the version out.")
+
+    def answers_itself(self, kind: type[Question]) -> bool:
+        """Whether the config's owner answers this question in place of the default."""
+        return kind in self.answers or kind in self.ask_caller
+
+    def suites_for(self, version: ProtocolVersion) -> tuple[CipherSuite, ...]:
+        """Our cipher suites of this version, the dearest first."""
+        return tuple(suite for suite in self.cipher_suites if SUITES[suite].version == version)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientConfig(Config):
+    """A client: what it trusts, what it can show, what it offers."""
+
+    key_shares: int = 2
+    """For how many of `groups`, from the first, a key goes into the first ClientHello."""
+    sessions: ClientSessions | None = field(default_factory=ClientSessions, repr=False)
+    """Sessions to resume; None: never resume."""
+    request_ocsp: bool = True
+    request_scts: bool = True
+
+    def __post_init__(self) -> None:
+        Config.__post_init__(self)
+        if self.trust is None and not self.answers_itself(VerifyPeer):
+            raise ConfigError("trust: name the authorities to trust, as with TrustStore.system().")
+        if not 0 <= self.key_shares <= len(self.groups):
+            raise ConfigError(f"key_shares: 0 to {len(self.groups)}, the number of groups.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerConfig(Config):
+    """A server: who it is, whom it serves."""
+
+    client_auth: ClientAuth = ClientAuth.NONE
+    send_certificate_authorities: bool = True
+    """Tell clients whose certificates are welcome (mission row S11)."""
+    oid_filters: tuple[OidFilter, ...] = ()
+    retry_cookie: bool = False
+    """Put a cookie into each HelloRetryRequest and want it back (RFC 8446, 4.2.2)."""
+    tickets: int = 2
+    """Tickets issued after each full TLS 1.3 handshake; 0: none, in TLS 1.2 neither."""
+    ticket_lifetime: int = 24 * 3600
+    """Seconds."""
+    ticket_keys: TicketKeys = field(default_factory=TicketKeys, repr=False)
+    sessions: ServerSessions | None = field(default_factory=ServerSessions, repr=False)
+    """TLS 1.2 sessions of clients without tickets; None: not kept."""
+    prefer_client_order: bool = False
+    """Take the first of the client's cipher suites that we have, not the first of ours."""
+
+    def __post_init__(self) -> None:
+        Config.__post_init__(self)
+        if not self.answers_itself(ChooseCertificate) and not any(True for _ in self.identities):
+            raise ConfigError("identities: a server needs a certificate and its key.")
+        if (
+            self.client_auth is not ClientAuth.NONE
+            and self.trust is None
+            and not self.answers_itself(VerifyPeer)
+        ):
+            raise ConfigError("trust: name the authorities whose clients are welcome.")
+        if not 0 <= self.ticket_lifetime <= MAX_TICKET_LIFETIME:
+            raise ConfigError(f"ticket_lifetime: 0 to {MAX_TICKET_LIFETIME} seconds.")
+        if self.tickets < 0:
+            raise ConfigError("tickets: 0 or more.")

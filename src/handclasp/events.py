@@ -1,0 +1,47 @@
+"""What a connection tells its caller, in the order it happened."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from handclasp.handshake.established import Established
+from handclasp.questions import Question
+from handclasp.sessions import Session
+
+__all__ = ["Asked", "DataReceived", "Event", "HandshakeCompleted", "PeerClosed", "TicketReceived"]
+
+
+@dataclass(frozen=True, slots=True)
+class HandshakeCompleted:
+    """The session is established; data may go both ways."""
+
+    session: Established
+
+
+@dataclass(frozen=True, slots=True)
+class DataReceived:
+    """Authentic data from the peer: the content of one record, never empty."""
+
+    data: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The handshake waits until `connection.answer(question, ...)` or `refuse` is called."""
+
+    question: Question
+
+
+@dataclass(frozen=True, slots=True)
+class TicketReceived:
+    """The server gave a ticket; the session resumes a later connection."""
+
+    session: Session
+
+
+@dataclass(frozen=True, slots=True)
+class PeerClosed:
+    """The peer's close_notify: it sends no more, and all it sent has arrived."""
+
+
+Event = HandshakeCompleted | DataReceived | Asked | TicketReceived | PeerClosed

@@ -1,0 +1,108 @@
+"""The answers to questions where the config brings none of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from handclasp.config import ClientConfig, Config, ServerConfig
+from handclasp.crypto import signatures
+from handclasp.questions import (
+    ChooseALPN,
+    ChooseCertificate,
+    FindSession,
+    KeepSession,
+    OpenTicket,
+    Question,
+    SealTicket,
+    Sign,
+    VerifyPeer,
+)
+from handclasp.sessions import Session
+from handclasp.x509 import Purpose, Report, verify
+from handclasp.x509.identity import Identity, select
+
+__all__ = ["DEFAULT_ANSWERS"]
+
+
+def choose_certificate(config: Config, question: ChooseCertificate) -> Identity | None:
+    """The identity that fits best of those in the config."""
+    return select(
+        config.identities,
+        server_name=question.server_name,
+        signature_schemes=question.signature_schemes,
+        certificate_authorities=question.certificate_authorities,
+        purpose=Purpose.SERVER_AUTH if question.role == "server" else Purpose.CLIENT_AUTH,
+        at=question.at,
+        oid_filters=question.oid_filters,
+    ).identity
+
+
+def sign(config: Config, question: Sign) -> bytes:
+    """A signature by the identity's private key."""
+    return signatures.sign(question.scheme, question.identity.private_key, question.content)
+
+
+def verify_peer(config: Config, question: VerifyPeer) -> Report:
+    """The verdict of `x509.verify`; raises the `CertificateError` of a refusal."""
+    assert config.trust is not None  # the config refuses to be built otherwise
+    report = verify(
+        question.chain,
+        trust=config.trust,
+        policy=config.verification,
+        purpose=Purpose.SERVER_AUTH if question.role == "server" else Purpose.CLIENT_AUTH,
+        at=question.at,
+        name=question.server_name,
+        revocation=config.revocation,
+        staple=question.ocsp_response,
+    )
+    report.raise_if_refused()
+    return report
+
+
+def choose_alpn(config: Config, question: ChooseALPN) -> str | None:
+    """The first of our protocols that the client speaks."""
+    return next((name for name in config.alpn if name in question.offered), None)
+
+
+def find_session(config: Config, question: FindSession) -> Session | None:
+    """From the config's own memory."""
+    if isinstance(config, ClientConfig):
+        if config.sessions is None or question.server_name is None:
+            return None
+        return config.sessions.take(question.server_name, question.now_ms)
+    if isinstance(config, ServerConfig) and config.sessions is not None and question.session_id:
+        return config.sessions.get(question.session_id, question.now_ms)
+    return None
+
+
+def keep_session(config: Config, question: KeepSession) -> None:
+    """In the config's own memory."""
+    if isinstance(config, ClientConfig):
+        if config.sessions is not None and question.server_name is not None:
+            config.sessions.put(question.server_name, question.session)
+    elif isinstance(config, ServerConfig) and config.sessions is not None and question.session_id:
+        config.sessions.put(question.session_id, question.session)
+
+
+def seal_ticket(config: ServerConfig, question: SealTicket) -> bytes | None:
+    """A ticket under the config's ticket keys."""
+    ticket = config.ticket_keys.seal(question.session, question.now_ms)
+    return ticket if len(ticket) <= 0xFFFF else None
+
+
+def open_ticket(config: ServerConfig, question: OpenTicket) -> Session | None:
+    """The session in a ticket of ours."""
+    return config.ticket_keys.open(question.ticket)
+
+
+DEFAULT_ANSWERS: dict[type[Question], Callable[[Any, Any], Any]] = {
+    ChooseCertificate: choose_certificate,
+    Sign: sign,
+    VerifyPeer: verify_peer,
+    ChooseALPN: choose_alpn,
+    FindSession: find_session,
+    KeepSession: keep_session,
+    SealTicket: seal_ticket,
+    OpenTicket: open_ticket,
+}

@@ -1,0 +1,173 @@
+"""Certificate, CertificateVerify, Finished: the three by which a party proves itself (RFC 8446, 4.4).
+
+Both roles do the same here, so both use this.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING, Any
+
+from handclasp.crypto import signatures
+from handclasp.crypto.schedule13 import TrafficSecret
+from handclasp.handshake.errors import (
+    ChainTooLong,
+    ExtensionUnasked,
+    FinishedMismatch,
+    IllegalValue,
+    NoCommonSignatureScheme,
+)
+from handclasp.handshake.flow import Steps, ask, expect
+from handclasp.questions import ChooseCertificate, Sign
+from handclasp.wire.codec import DecodeError
+from handclasp.wire.extensions import OCSPStatus, SignedCertificateTimestamps, find, pack
+from handclasp.wire.iana import (
+    CertificateStatusType,
+    ExtensionType,
+    ProtocolVersion,
+    SignatureScheme,
+)
+from handclasp.wire.messages import Certificate, CertificateEntry, CertificateVerify, Finished
+from handclasp.x509 import Certificate as X509Certificate
+
+if TYPE_CHECKING:
+    from handclasp.facts import Role
+    from handclasp.handshake.side import Side
+    from handclasp.x509 import Report
+    from handclasp.x509.identity import Identity
+
+__all__ = [
+    "check_chain_limits",
+    "check_finished",
+    "check_signature",
+    "common_schemes",
+    "present_certificate",
+    "show_certificate",
+    "stapled",
+]
+
+TLS13 = ProtocolVersion.TLS13
+
+
+def check_chain_limits(
+    side: Side[Any], message: Certificate, allowed: Collection[ExtensionType]
+) -> tuple[bytes, ...]:
+    """The chain in DER, where it is within limits and has no extension that we did not ask for."""
+    chain = tuple([entry.cert_data for entry in message.certificate_list])
+    check_chain_size(side, chain)
+    for entry in message.certificate_list:
+        for extension in entry.extensions:
+            if extension not in allowed:
+                raise ExtensionUnasked(f"A certificate came with {extension}, which was not asked for.")
+    return chain
+
+
+def check_chain_size(side: Side[Any], chain: tuple[bytes, ...]) -> None:
+    """Hold a chain against `Limits`."""
+    limits = side.config.limits
+    if len(chain) > limits.certificate_chain_length:
+        raise ChainTooLong(
+            f"The peer sent {len(chain)} certificates; the limit is {limits.certificate_chain_length}."
+        )
+    size = sum([len(one) for one in chain])
+    if size > limits.certificate_chain_size:
+        raise ChainTooLong(
+            f"The peer's certificates have {size} bytes; the limit is {limits.certificate_chain_size}."
+        )
+
+
+def stapled(message: Certificate) -> tuple[bytes | None, tuple[bytes, ...]]:
+    """The OCSP response and the SCTs that came with the peer's own certificate."""
+    extensions = message.certificate_list[0].extensions
+    if not extensions:
+        return None, ()
+    status = find(extensions, OCSPStatus)
+    scts = find(extensions, SignedCertificateTimestamps)
+    return None if status is None else status.response, () if scts is None else tuple(scts.sct_list)
+
+
+def check_signature(
+    side: Side[Any], role: Role, leaf: bytes, report: Report | None, covered: bytes
+) -> Steps[SignatureScheme]:
+    """The peer has the key of its certificate: its signature covers the transcript (RFC 8446, 4.4.3)."""
+    verify = yield from expect(CertificateVerify)
+    scheme = verify.algorithm
+    if scheme not in side.config.signature_schemes:
+        raise IllegalValue(f"The {role} signed with {scheme}, which was not offered.")
+    certificate = report.path[0] if report is not None and report.path else X509Certificate(leaf)
+    key = certificate.public_key
+    if scheme not in signatures.schemes_for(key, TLS13, rsa_pss_key=certificate.is_rsa_pss_key):
+        raise IllegalValue(f"The {role} signed with {scheme}, which its certificate's key cannot make.")
+    content = signatures.certificate_verify_content(role, covered)
+    signatures.verify(scheme, key, verify.signature, content)
+    side.note_check("CertificateVerify", True, f"signed with {scheme} over the transcript")
+    return scheme
+
+
+def common_schemes(
+    ours: tuple[SignatureScheme, ...], theirs: Collection[SignatureScheme]
+) -> tuple[SignatureScheme, ...]:
+    """Schemes that both sides have, ours first."""
+    return tuple([scheme for scheme in ours if scheme in theirs])
+
+
+def present_certificate(
+    side: Side[Any],
+    question: ChooseCertificate,
+    context: bytes,
+    asked: Mapping[ExtensionType, bytes],
+) -> Steps[Identity | None]:
+    """Ask for our identity, and show it; a client without one shows an empty list (RFC 8446, 4.4.2)."""
+    identity: Identity | None = yield from ask(side, question)
+    if identity is None:
+        side.note_choice("certificate", side.role, (), (), None, "no certificate of ours fits")
+        side.send(Certificate(context, []))
+        return None
+    yield from show_certificate(side, identity, question.signature_schemes, context, asked)
+    return identity
+
+
+def show_certificate(
+    side: Side[Any],
+    identity: Identity,
+    schemes: tuple[SignatureScheme, ...],
+    context: bytes,
+    asked: Mapping[ExtensionType, bytes],
+) -> Steps[SignatureScheme]:
+    """Certificate and CertificateVerify of this identity."""
+    leaf = identity.chain[0]
+    ours = signatures.schemes_for(identity.private_key, TLS13, rsa_pss_key=leaf.is_rsa_pss_key)
+    possible = common_schemes(schemes, ours)
+    if not possible:
+        raise NoCommonSignatureScheme(
+            f"Our key can sign with {', '.join(map(str, ours)) or 'nothing of TLS 1.3'};"
+            f" the peer verifies {', '.join(map(str, schemes)) or 'none of ours'}."
+        )
+    scheme = possible[0]
+    side.note_choice("certificate", side.role, (), (), identity, "it fits what the peer accepts best")
+    side.note_choice(
+        "signature_scheme", side.role, schemes, possible, scheme, "the first that our key can make"
+    )
+    entries = [CertificateEntry(certificate.der, {}) for certificate in identity.chain]
+    if identity.ocsp_response is not None and ExtensionType.STATUS_REQUEST in asked:
+        entries[0].extensions |= pack(OCSPStatus(CertificateStatusType.OCSP, identity.ocsp_response))
+    if identity.scts and ExtensionType.SIGNED_CERTIFICATE_TIMESTAMP in asked:
+        entries[0].extensions |= pack(SignedCertificateTimestamps(list(identity.scts)))
+    side.send(Certificate(context, entries))
+    content = signatures.certificate_verify_content(side.role, side.transcript.digest())
+    signature = yield from ask(side, Sign(identity, scheme, content))
+    side.send(CertificateVerify(scheme, signature))
+    return scheme
+
+
+def check_finished(side: Side[Any], secret: TrafficSecret) -> Steps[None]:
+    """The peer saw the handshake that we saw (RFC 8446, 4.4.4)."""
+    wanted = secret.verify_data(side.transcript.digest())
+    finished = yield from expect(Finished)
+    if len(finished.verify_data) != len(wanted):
+        raise DecodeError(f"Finished has {len(finished.verify_data)} bytes where {len(wanted)} belong.")
+    if not hmac.compare_digest(finished.verify_data, wanted):
+        side.note_check("Finished", False, "it does not cover the handshake we saw")
+        raise FinishedMismatch("The peer's Finished does not cover the handshake that we saw.")
+    side.note_check("Finished", True, "it covers the whole handshake")

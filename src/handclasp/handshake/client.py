@@ -1,0 +1,72 @@
+"""The client's handshake up to the version: say hello, hear which version it is (mission row S7)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from handclasp.handshake import client12, client13
+from handclasp.handshake.errors import (
+    DowngradeDetected,
+    ExtensionUnasked,
+    IllegalValue,
+    VersionUnasked,
+)
+from handclasp.handshake.flow import Steps, expect
+from handclasp.handshake.offer import Offer, say_hello
+from handclasp.wire.extensions import SupportedVersionsServerHello, find
+from handclasp.wire.iana import CompressionMethod, ExtensionType, ProtocolVersion
+from handclasp.wire.messages import DOWNGRADE_TLS11, DOWNGRADE_TLS12, ServerHello
+
+if TYPE_CHECKING:
+    from handclasp.handshake.established import Established
+    from handclasp.handshake.side import ClientSide
+
+__all__ = ["handshake"]
+
+TLS12, TLS13 = ProtocolVersion.TLS12, ProtocolVersion.TLS13
+
+
+def handshake(side: ClientSide) -> Steps[Established]:
+    """One connection, the client's half."""
+    offer = yield from say_hello(side)  # steps 2-5
+    hello = yield from expect(ServerHello)  # steps 6, 7
+    side.version = version = accept_version(side, offer, hello)  # step 8
+    side.records.version = b"\x03\x03"
+    if version == TLS13:
+        return (yield from client13.handshake(side, offer, hello))
+    return (yield from client12.handshake(side, offer, hello))
+
+
+def accept_version(side: ClientSide, offer: Offer, hello: ServerHello) -> ProtocolVersion:
+    """The server's version, where we offered it and nobody talked the two of us down to it."""
+    check_hello(offer, hello)
+    answer = find(hello.extensions, SupportedVersionsServerHello)
+    version = hello.legacy_version if answer is None else answer.selected_version
+    offered = side.config.versions
+    side.note_choice("version", "server", offered, offered, version, "the server's choice")
+    if answer is not None and version < TLS13:
+        raise IllegalValue(
+            f"The server chose {version} by supported_versions, which is for TLS 1.3 and later."
+        )
+    if version not in offered:
+        raise VersionUnasked(
+            f"The server wants {version}; this client speaks {', '.join(map(str, offered))} only."
+        )
+    if version < TLS13 and TLS13 in offered and hello.random[24:] in (DOWNGRADE_TLS12, DOWNGRADE_TLS11):
+        raise DowngradeDetected(
+            f"The server chose {version} and marked that it speaks TLS 1.3, which this client offered."
+        )
+    return version
+
+
+def check_hello(offer: Offer, hello: ServerHello) -> None:
+    """What holds for a ServerHello of any version."""
+    if hello.cipher_suite not in offer.hello.cipher_suites:
+        raise IllegalValue(f"The server chose {hello.cipher_suite}, which was not offered.")
+    if hello.legacy_compression_method != CompressionMethod.NULL:
+        raise IllegalValue(f"The server chose compression method {hello.legacy_compression_method}.")
+    for extension in hello.extensions:
+        if extension not in offer.hello.extensions and not (
+            extension == ExtensionType.COOKIE and hello.is_retry
+        ):
+            raise ExtensionUnasked(f"The server answers with {extension}, which was not offered.")

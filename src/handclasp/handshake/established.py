@@ -1,0 +1,44 @@
+"""What a finished handshake leaves behind; all else of it is dropped."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from handclasp.wire.iana import CipherSuite, NamedGroup, ProtocolVersion, SignatureScheme
+
+if TYPE_CHECKING:
+    from handclasp.handshake.after13 import After13
+    from handclasp.x509 import Report
+
+__all__ = ["Established", "Exporter"]
+
+
+class Exporter(Protocol):
+    """Makes keys for others from this connection's (RFC 8446, 7.5; RFC 5705)."""
+
+    def export(self, label: bytes, context: bytes | None, length: int) -> bytes:
+        """`length` bytes that both sides can make and nobody else."""
+
+
+@dataclass(slots=True)
+class Established:
+    """One session, as both sides see it."""
+
+    version: ProtocolVersion
+    cipher_suite: CipherSuite
+    group: NamedGroup | None
+    """The group of the key exchange; None where a session was resumed without one."""
+    signature_scheme: SignatureScheme | None
+    """How the peer proved to have its key; None where it showed no certificate."""
+    alpn: str | None
+    server_name: str | None
+    resumed: bool
+    peer_chain: tuple[bytes, ...]
+    """The peer's certificates in DER, its own first."""
+    peer_report: Report | None
+    exporter: Exporter = field(repr=False)
+    after: After13 | None = field(default=None, repr=False)
+    """What a TLS 1.3 connection still has to say; None in TLS 1.2, which says nothing more."""
+    finished_bytes: bytes = field(default=b"", repr=False)
+    """TLS 1.2: the first Finished, which is tls-unique (RFC 5929, 3)."""

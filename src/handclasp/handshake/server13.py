@@ -1,0 +1,511 @@
+"""TLS 1.3, the server's half (RFC 8446, 2 and 4)."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from handclasp.config import ClientAuth
+from handclasp.crypto import groups
+from handclasp.crypto.protection import Opener13, Sealer13
+from handclasp.crypto.schedule13 import EarlySecret, HandshakeSecret, MasterSecret, TrafficSecret
+from handclasp.crypto.suites import SUITES, SuiteParameters
+from handclasp.handshake.after13 import After13, Exporter13
+from handclasp.handshake.authenticate13 import (
+    check_chain_limits,
+    check_finished,
+    check_signature,
+    common_schemes,
+    show_certificate,
+    stapled,
+)
+from handclasp.handshake.errors import (
+    BinderMismatch,
+    CertificateMissing,
+    CookieMismatch,
+    ExtensionMissing,
+    IllegalChange,
+    IllegalValue,
+    NoCommonCipherSuite,
+    NoCommonGroup,
+    NoSuitableCertificate,
+)
+from handclasp.handshake.established import Established
+from handclasp.handshake.flow import Steps, ask, expect
+from handclasp.questions import ChooseCertificate, OpenTicket, SealTicket, VerifyPeer
+from handclasp.sessions import Session
+from handclasp.wire.extensions import (
+    ALPN,
+    CertificateAuthorities,
+    CertificateStatusRequest,
+    Cookie,
+    KeyShareClientHello,
+    KeyShareEntry,
+    KeyShareHelloRetryRequest,
+    KeyShareServerHello,
+    OfferedPsks,
+    OidFilters,
+    PskKeyExchangeModes,
+    SelectedPsk,
+    SignatureAlgorithms,
+    SupportedGroups,
+    SupportedVersionsServerHello,
+    find,
+    pack,
+)
+from handclasp.wire.iana import (
+    CertificateStatusType,
+    CompressionMethod,
+    ExtensionType,
+    NamedGroup,
+    ProtocolVersion,
+    PskKeyExchangeMode,
+    SignatureScheme,
+)
+from handclasp.wire.messages import (
+    RETRY_RANDOM,
+    Certificate,
+    CertificateRequest,
+    ClientHello,
+    EncryptedExtensions,
+    Finished,
+    NewSessionTicket,
+    ServerHello,
+)
+
+if TYPE_CHECKING:
+    from handclasp.handshake.side import ServerSide
+    from handclasp.handshake.transcript import Transcript
+    from handclasp.x509 import Report
+
+__all__ = ["handshake"]
+
+TLS12, TLS13 = ProtocolVersion.TLS12, ProtocolVersion.TLS13
+
+
+@dataclass(slots=True)
+class Agreement:
+    """What the hellos have settled."""
+
+    suite: SuiteParameters
+    group: NamedGroup | None
+    session: Session | None = field(repr=False)
+    handshake: HandshakeSecret = field(repr=False)
+    client: TrafficSecret = field(repr=False)
+    server: TrafficSecret = field(repr=False)
+
+
+@dataclass(slots=True)
+class Peer:
+    """The client as it showed itself, where it was asked to."""
+
+    chain: tuple[bytes, ...] = ()
+    report: Report | None = None
+    scheme: SignatureScheme | None = None
+
+
+def handshake(side: ServerSide, hello: ClientHello, alpn: str | None) -> Steps[Established]:
+    """From the client's hello to an established session."""
+    suite = choose_suite(side, hello)  # steps 6, 7
+    hello, before = yield from settle_group(side, hello, suite)
+    agreement = yield from agree(side, hello, before, suite)  # steps 10, 18
+    say_extensions(side, alpn)
+    if agreement.session is None:
+        request_certificate(side)  # step 11
+        yield from authenticate(side, hello)  # step 9
+    side.send(Finished(agreement.server.verify_data(side.transcript.digest())))  # steps 12, 19
+    master = agreement.handshake.master()
+    covered = side.transcript.digest()
+    server = write_application(side, agreement, master, covered)
+    if agreement.session is None:
+        peer = yield from authenticate_client(side)  # steps 14, 17
+    else:
+        peer = yield from recall_client(side, agreement.session)
+    yield from check_finished(side, agreement.client)  # steps 16, 20
+    established = finish(side, agreement, master, covered, server, peer, alpn)
+    if side.config.tickets and find(hello.extensions, PskKeyExchangeModes) is not None:
+        yield from send_tickets(side, established)
+    return established  # step 22
+
+
+def choose_suite(side: ServerSide, hello: ClientHello) -> SuiteParameters:
+    """The first of our suites that the client has, or the other way round where the config says so."""
+    ours = side.config.suites_for(TLS13)
+    offered = hello.cipher_suites
+    possible = tuple(suite for suite in ours if suite in offered)
+    if side.config.prefer_client_order:
+        possible = tuple(suite for suite in offered if suite in ours)
+    taken = possible[0] if possible else None
+    side.note_choice("cipher_suite", "server", tuple(offered), possible, taken, "the first that both have")
+    if taken is None:
+        raise NoCommonCipherSuite(
+            f"The client offers {', '.join(map(str, offered[:12]))}; for TLS 1.3 this server has "
+            f"{', '.join(map(str, ours))}."
+        )
+    return SUITES[taken]
+
+
+def settle_group(
+    side: ServerSide, hello: ClientHello, suite: SuiteParameters
+) -> Steps[tuple[ClientHello, Transcript | None]]:
+    """Have a key share of a group that both have, by a retry if need be (RFC 8446, 4.1.4).
+
+    With the hello comes the transcript before it, which binders cover; None stands for an empty one.
+    """
+    shares = find(hello.extensions, KeyShareClientHello)
+    wanted = find(hello.extensions, SupportedGroups)
+    if wanted is None or shares is None:
+        if ExtensionType.PRE_SHARED_KEY in hello.extensions and wanted is None and shares is None:
+            side.transcript.start(suite.hash_name)
+            return hello, None
+        raise ExtensionMissing(
+            "The client's hello has key_share without supported_groups, or the other way round."
+        )
+    offered = tuple(wanted.named_group_list)
+    check_shares(shares, offered)
+    possible = tuple(group for group in side.config.groups if group in offered)
+    if not possible:
+        raise NoCommonGroup(
+            f"The client offers {', '.join(map(str, offered))}; this server has "
+            f"{', '.join(map(str, side.config.groups))}."
+        )
+    with_share = [group for group in possible if any(share.group == group for share in shares.client_shares)]
+    if with_share:
+        side.transcript.start(suite.hash_name)
+        return hello, None
+    group = possible[0]
+    side.note_choice("group", "server", offered, possible, group, "asked for by a retry: no key came for it")
+    return (yield from retry(side, hello, suite, group))
+
+
+def check_shares(shares: KeyShareClientHello, offered: tuple[NamedGroup, ...]) -> None:
+    """Each share is of an offered group, and each group has one share at most (RFC 8446, 4.2.8)."""
+    seen = [share.group for share in shares.client_shares]
+    if len(set(seen)) != len(seen) or any(group not in offered for group in seen):
+        raise IllegalValue("The client sent two keys of one group, or one of a group it does not offer.")
+
+
+def retry(
+    side: ServerSide, hello: ClientHello, suite: SuiteParameters, group: NamedGroup
+) -> Steps[tuple[ClientHello, Transcript]]:
+    """Ask for the hello once more, with a key of `group`."""
+    extensions = pack(SupportedVersionsServerHello(TLS13), KeyShareHelloRetryRequest(group))
+    cookie = Cookie(side.random(32)) if side.config.retry_cookie else None
+    if cookie is not None:
+        extensions |= pack(cookie)
+    side.send(server_hello(hello, suite, RETRY_RANDOM, extensions))
+    side.transcript.retry(suite.hash_name)
+    if side.config.middlebox_compatibility and hello.legacy_session_id:
+        side.send_change_cipher_spec()
+    before = side.transcript.copy()
+    again = yield from expect(ClientHello)
+    check_second_hello(hello, again, group, cookie)
+    return again, before
+
+
+def check_second_hello(
+    first: ClientHello, second: ClientHello, group: NamedGroup, cookie: Cookie | None
+) -> None:
+    """The second hello is the first but for what was asked (RFC 8446, 4.1.2)."""
+    for name in (
+        "legacy_version",
+        "random",
+        "legacy_session_id",
+        "cipher_suites",
+        "legacy_compression_methods",
+    ):
+        if getattr(first, name) != getattr(second, name):
+            raise IllegalChange(f"The client changed {name} in its second hello.")
+    free = {
+        ExtensionType.KEY_SHARE,
+        ExtensionType.EARLY_DATA,
+        ExtensionType.COOKIE,
+        ExtensionType.PRE_SHARED_KEY,
+        ExtensionType.PADDING,
+    }
+    changed = [
+        extension
+        for extension in {**first.extensions, **second.extensions}
+        if extension not in free and first.extensions.get(extension) != second.extensions.get(extension)
+    ]
+    if changed:
+        raise IllegalChange(f"The client changed {', '.join(map(str, changed))} in its second hello.")
+    shares = find(second.extensions, KeyShareClientHello)
+    if shares is None or [share.group for share in shares.client_shares] != [group]:
+        raise IllegalChange(f"The client's second hello has no key of {group} alone, which was asked for.")
+    back = find(second.extensions, Cookie)
+    if (back is None) != (cookie is None) or (
+        back is not None and cookie is not None and not hmac.compare_digest(back.cookie, cookie.cookie)
+    ):
+        raise CookieMismatch("The client's second hello does not give back the cookie as it was sent.")
+
+
+def server_hello(
+    hello: ClientHello, suite: SuiteParameters, random: bytes, extensions: dict[ExtensionType, bytes]
+) -> ServerHello:
+    """A ServerHello in TLS 1.3's form (RFC 8446, 4.1.3)."""
+    return ServerHello(
+        TLS12, random, hello.legacy_session_id, suite.suite, CompressionMethod.NULL, extensions
+    )
+
+
+def agree(
+    side: ServerSide, hello: ClientHello, before: Transcript | None, suite: SuiteParameters
+) -> Steps[Agreement]:
+    """Answer the client's key or PSK or both: ServerHello, and the handshake keys (RFC 8446, 7.1)."""
+    found = yield from choose_session(side, hello, before, suite)
+    extensions = pack(SupportedVersionsServerHello(TLS13))
+    early, session = EarlySecret.of(suite.hash_name), None
+    alone = False
+    if found is not None:
+        index, session, alone = found
+        early = EarlySecret.of(suite.hash_name, session.secret)
+        extensions |= pack(SelectedPsk(index))
+    group, shared = (None, None) if alone else exchange(side, hello, extensions)
+    side.send(server_hello(hello, suite, side.random(32), extensions))
+    if side.config.middlebox_compatibility and hello.legacy_session_id and not side.ccs_sent:
+        side.send_change_cipher_spec()
+    secret = early.handshake(shared)
+    covered = side.transcript.digest()
+    agreement = Agreement(
+        suite, group, session, secret, secret.client_traffic(covered), secret.server_traffic(covered)
+    )
+    side.note_secret("CLIENT_HANDSHAKE_TRAFFIC_SECRET", agreement.client.secret)
+    side.note_secret("SERVER_HANDSHAKE_TRAFFIC_SECRET", agreement.server.secret)
+    side.write_with(Sealer13(suite, *agreement.server.key_iv(suite)), "handshake", suite.suite)
+    side.read_with(Opener13(suite, *agreement.client.key_iv(suite)), "handshake", suite.suite)
+    return agreement
+
+
+def exchange(
+    side: ServerSide, hello: ClientHello, extensions: dict[ExtensionType, bytes]
+) -> tuple[NamedGroup, bytes]:
+    """Our key to the client's; the first of our groups that it sent a key for."""
+    shares = find(hello.extensions, KeyShareClientHello)
+    sent = {share.group: share.key_exchange for share in shares.client_shares} if shares is not None else {}
+    group = next((group for group in side.config.groups if group in sent), None)
+    if group is None:
+        raise ExtensionMissing("The client's hello has no key_share, and no session that can do without.")
+    side.note_choice("group", "server", tuple(sent), tuple(sent), group, "our dearest that a key came for")
+    public, shared = groups.respond(group, sent[group], side.config.random)
+    extensions |= pack(KeyShareServerHello(KeyShareEntry(group, public)))
+    return group, shared
+
+
+def choose_session(
+    side: ServerSide, hello: ClientHello, before: Transcript | None, suite: SuiteParameters
+) -> Steps[tuple[int, Session, bool] | None]:
+    """A session to resume: its place in the client's list, itself, and whether without a key exchange."""
+    psks = find(hello.extensions, OfferedPsks)
+    if psks is None:
+        return None
+    modes = find(hello.extensions, PskKeyExchangeModes)
+    if modes is None:
+        raise ExtensionMissing("The client offers pre-shared keys without psk_key_exchange_modes.")
+    if list(hello.extensions)[-1] != ExtensionType.PRE_SHARED_KEY:
+        raise IllegalValue("pre_shared_key is not the last extension of the client's hello.")
+    if len(psks.identities) != len(psks.binders):
+        raise IllegalValue("The client offers more pre-shared keys than binders, or fewer.")
+    alone = choose_mode(side, hello, modes)
+    if alone is None:
+        return None
+    for index, identity in enumerate(psks.identities[: side.config.limits.psk_identities]):
+        session: Session | None = yield from ask(side, OpenTicket(identity.identity, side.now_ms()))
+        if session is None or not fits(side, session, suite):
+            continue
+        check_binder(hello, psks, index, before, suite, session)
+        side.note_choice(
+            "session", "server", ("ticket",), ("ticket",), "ticket", "the ticket is ours and fresh"
+        )
+        return index, session, alone
+    side.note_choice("session", "server", ("ticket",), (), None, "no ticket of ours that is fresh and fits")
+    return None
+
+
+def choose_mode(side: ServerSide, hello: ClientHello, modes: PskKeyExchangeModes) -> bool | None:
+    """Whether a PSK is used alone; None where the client's modes are none of ours."""
+    if PskKeyExchangeMode.PSK_DHE_KE in modes.ke_modes and ExtensionType.KEY_SHARE in hello.extensions:
+        return False
+    if PskKeyExchangeMode.PSK_KE in modes.ke_modes and side.config.allow_psk_without_forward_secrecy:
+        return True
+    return None
+
+
+def fits(side: ServerSide, session: Session, suite: SuiteParameters) -> bool:
+    """Whether this session may be resumed in this connection (RFC 8446, 4.2.11)."""
+    return (
+        session.version == TLS13
+        and session.is_fresh(side.now_ms())
+        and session.cipher_suite in SUITES
+        and SUITES[session.cipher_suite].hash_name == suite.hash_name
+        and session.server_name == (side.server_name or "").encode()
+        and not (side.config.client_auth is ClientAuth.REQUIRED and not session.peer_chain)
+    )
+
+
+def check_binder(
+    hello: ClientHello,
+    psks: OfferedPsks,
+    index: int,
+    before: Transcript | None,
+    suite: SuiteParameters,
+    session: Session,
+) -> None:
+    """The client has the PSK: its binder covers the hello (RFC 8446, 4.2.11.2)."""
+    covered = hello.raw[: -psks.binders_size]
+    if before is None:
+        digest = transcript_of(covered, suite)
+    else:
+        digest = before.digest_with(suite.hash_name, covered)
+    wanted = EarlySecret.of(suite.hash_name, session.secret).binder_key().verify_data(digest)
+    if not hmac.compare_digest(wanted, psks.binders[index]):
+        raise BinderMismatch("The client's binder does not cover its hello.")
+
+
+def transcript_of(covered: bytes, suite: SuiteParameters) -> bytes:
+    """The hash of a first hello up to its binders."""
+    return hashlib.new(suite.hash_name, covered).digest()
+
+
+def say_extensions(side: ServerSide, alpn: str | None) -> None:
+    """EncryptedExtensions (RFC 8446, 4.3.1)."""
+    extensions: dict[ExtensionType, bytes] = {}
+    if side.server_name is not None:
+        extensions[ExtensionType.SERVER_NAME] = b""
+    if alpn is not None:
+        extensions |= pack(ALPN([alpn.encode()]))
+    side.send(EncryptedExtensions(extensions))
+
+
+def request_certificate(side: ServerSide) -> None:
+    """Step 11: ask the client for a certificate, and say whose are welcome."""
+    config = side.config
+    if config.client_auth is ClientAuth.NONE:
+        return
+    extensions = pack(SignatureAlgorithms(list(config.signature_schemes)))
+    if config.send_certificate_authorities and config.trust is not None and config.trust.subjects:
+        extensions |= pack(CertificateAuthorities(list(config.trust.subjects)))
+    if config.oid_filters:
+        extensions |= pack(OidFilters(list(config.oid_filters)))
+    if config.revocation is not None:
+        extensions |= pack(CertificateStatusRequest(CertificateStatusType.OCSP, [], b""))
+    side.send(CertificateRequest(b"", extensions))
+
+
+def authenticate(side: ServerSide, hello: ClientHello) -> Steps[None]:
+    """Step 9: show the certificate that this client can verify."""
+    wanted = find(hello.extensions, SignatureAlgorithms)
+    if wanted is None:
+        raise ExtensionMissing("The client's hello has no signature_algorithms.")
+    offered = tuple(wanted.supported_signature_algorithms)
+    schemes = common_schemes(side.config.signature_schemes, offered)
+    authorities = find(hello.extensions, CertificateAuthorities)
+    identity = yield from ask(
+        side,
+        ChooseCertificate(
+            role="server",
+            version=TLS13,
+            server_name=side.server_name,
+            signature_schemes=schemes,
+            certificate_authorities=tuple(authorities.authorities) if authorities is not None else (),
+            oid_filters=(),
+            at=side.now(),
+        ),
+    )
+    if identity is None:
+        raise NoSuitableCertificate(
+            f"No certificate of this server's has a key for what the client verifies: {', '.join(map(str, offered))}."
+        )
+    yield from show_certificate(side, identity, schemes, b"", hello.extensions)
+
+
+def write_application(
+    side: ServerSide, agreement: Agreement, master: MasterSecret, covered: bytes
+) -> TrafficSecret:
+    """The server may write data from here on; the client is not yet known (RFC 8446, 4.4.4)."""
+    server = master.server_traffic(covered)
+    side.note_secret("SERVER_TRAFFIC_SECRET_0", server.secret)
+    suite = agreement.suite
+    side.write_with(Sealer13(suite, *server.key_iv(suite)), "application", suite.suite)
+    return server
+
+
+def authenticate_client(side: ServerSide) -> Steps[Peer]:
+    """Steps 14 and 17: who the client is, where we asked."""
+    config = side.config
+    if config.client_auth is ClientAuth.NONE:
+        return Peer()
+    message = yield from expect(Certificate)
+    if message.certificate_request_context:
+        raise IllegalValue("The client's Certificate has a context that was not sent.")
+    if not message.certificate_list:
+        if config.client_auth is ClientAuth.REQUIRED:
+            raise CertificateMissing("The client showed no certificate, and this server requires one.")
+        return Peer()
+    allowed = set() if config.revocation is None else {ExtensionType.STATUS_REQUEST}
+    chain = check_chain_limits(side, message, allowed)
+    covered = side.transcript.digest()
+    ocsp, scts = stapled(message)
+    report = yield from ask(side, VerifyPeer("client", chain, None, ocsp, scts, side.now()))
+    scheme = yield from check_signature(side, "client", chain[0], report, covered)
+    return Peer(chain, report, scheme)
+
+
+def recall_client(side: ServerSide, session: Session) -> Steps[Peer]:
+    """A resumed session: the client's certificate was shown in the first, and has to be good still."""
+    chain = tuple(session.peer_chain)
+    if not chain or side.config.client_auth is ClientAuth.NONE:
+        return Peer(chain)
+    report = yield from ask(side, VerifyPeer("client", chain, None, None, (), side.now()))
+    return Peer(chain, report)
+
+
+def finish(
+    side: ServerSide,
+    agreement: Agreement,
+    master: MasterSecret,
+    covered: bytes,
+    server: TrafficSecret,
+    peer: Peer,
+    alpn: str | None,
+) -> Established:
+    """The client is as good as its word: read its data."""
+    suite = agreement.suite
+    client = master.client_traffic(covered)
+    exporter = Exporter13(suite.hash_name, master.exporter(covered))
+    side.note_secret("CLIENT_TRAFFIC_SECRET_0", client.secret)
+    side.note_secret("EXPORTER_SECRET", exporter.secret)
+    side.read_with(Opener13(suite, *client.key_iv(suite)), "application", suite.suite)
+    return Established(
+        version=TLS13,
+        cipher_suite=suite.suite,
+        group=agreement.group,
+        signature_scheme=peer.scheme,
+        alpn=alpn,
+        server_name=side.server_name,
+        resumed=agreement.session is not None,
+        peer_chain=peer.chain,
+        peer_report=peer.report,
+        exporter=exporter,
+        after=After13(
+            role="server",
+            suite=suite,
+            reads=client,
+            writes=server,
+            resumption=master.resumption(side.transcript.digest()),
+        ),
+    )
+
+
+def send_tickets(side: ServerSide, established: Established) -> Steps[None]:
+    """Tickets for the client's next connections (RFC 8446, 4.6.1)."""
+    after = established.after
+    if after is None:
+        return
+    for _ in range(side.config.tickets if not established.resumed else 1):
+        session, nonce = after.ticket_session(side, established)
+        ticket = yield from ask(side, SealTicket(session, side.now_ms()))
+        if ticket is not None:
+            side.send(NewSessionTicket(session.lifetime, session.age_add, nonce, ticket, {}))

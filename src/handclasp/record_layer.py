@@ -1,0 +1,283 @@
+"""Records in both directions, and the handshake messages inside them (RFC 8446, 5; RFC 5246, 6).
+
+Bytes go in by `feed` and come out by `take_output`. Protection is whatever sealer and opener are
+installed; this module only cuts and joins. Input that arrives as whole records is opened from
+where it lies; only the rest of a record is copied to wait for its end.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from handclasp.errors import PeerError
+from handclasp.handshake.errors import LimitExceeded, UnexpectedMessage
+from handclasp.wire.codec import DecodeError
+from handclasp.wire.iana import AlertDescription, ContentType
+from handclasp.wire.messages import HEADER_SIZE
+from handclasp.wire.records import MAX_PLAINTEXT, RECORD_HEADER_SIZE
+
+__all__ = ["NotTLS", "Opener", "RecordLayer", "RecordTooLong", "Sealer"]
+
+MAX_CIPHERTEXT = MAX_PLAINTEXT + 2048
+"""The longest record of any version (RFC 5246, 6.2.3); TLS 1.3's opener wants at most 256 above plaintext."""
+
+HANDSHAKE, APPLICATION_DATA = int(ContentType.HANDSHAKE), int(ContentType.APPLICATION_DATA)
+ALERT, CHANGE_CIPHER_SPEC_TYPE = int(ContentType.ALERT), int(ContentType.CHANGE_CIPHER_SPEC)
+
+
+class NotTLS(PeerError):
+    """The first bytes are no TLS record."""
+
+    alert = AlertDescription.PROTOCOL_VERSION
+    section = "RFC 8446, 5.1"
+    mend = "Check host and port: is it a TLS port, and does the protocol not want STARTTLS first?"
+    step = 6
+
+
+class RecordTooLong(PeerError):
+    """A record longer than any may be (RFC 8446, 5.1)."""
+
+    alert = AlertDescription.RECORD_OVERFLOW
+    section = "RFC 8446, 5.1"
+
+
+class Sealer(Protocol):
+    """Protects records in one direction with one key."""
+
+    sequence: int
+
+    def seal(self, content_type: int, fragment: bytes | memoryview, padding: int = 0) -> bytes | bytearray:
+        """One whole record."""
+
+    def seal_many(
+        self, content_type: int, data: bytes | memoryview, limit: int = MAX_PLAINTEXT
+    ) -> bytes | bytearray:
+        """As many records as the data needs."""
+
+
+class Opener(Protocol):
+    """Opens records in one direction with one key."""
+
+    is_tls13: bool
+    sequence: int
+
+    def open(self, header: bytes | memoryview, ciphertext: bytes | memoryview) -> tuple[int, bytes]:
+        """Content type and plaintext; raises a `PeerError` for anything that is not authentic."""
+
+
+class RecordLayer:
+    """The records of one connection."""
+
+    __slots__ = (
+        "_handshake_in",
+        "_handshake_out",
+        "_input",
+        "_out",
+        "_position",
+        "_seen_any",
+        "max_message",
+        "next_sealer",
+        "opener",
+        "padding",
+        "sealer",
+        "version",
+    )
+
+    def __init__(self, max_message: int, padding: int = 0) -> None:
+        self.max_message = max_message
+        self.padding = padding
+        self.version = b"\x03\x01"
+        """The version in the headers of unprotected records: 3.1 for a first ClientHello, else 3.3."""
+        self.sealer: Sealer | None = None
+        self.next_sealer: Sealer | None = None
+        """The key that is agreed on and not yet in use; an alert uses it (RFC 8446, 6)."""
+        self.opener: Opener | None = None
+        self._out: list[bytes | bytearray] = []
+        self._handshake_out: list[bytes] = []
+        self._input: bytes | bytearray = b""
+        self._position = 0
+        self._handshake_in: bytes | bytearray = b""
+        self._seen_any = False
+
+    # Outgoing.
+
+    def write_handshake(self, raw: bytes) -> None:
+        """Queue a handshake message; messages share records until `flush` or the next other record."""
+        self._handshake_out.append(raw)
+
+    def flush(self) -> None:
+        """Seal the handshake messages that are queued."""
+        if self._handshake_out:
+            queued = self._handshake_out
+            self._handshake_out = []
+            self._write(HANDSHAKE, queued[0] if len(queued) == 1 else b"".join(queued))
+
+    def write_data(self, data: bytes | bytearray | memoryview) -> None:
+        """Seal application data."""
+        self.flush()
+        self._write(APPLICATION_DATA, data)
+
+    def write_alert(self, level: int, description: int) -> None:
+        """Seal an alert, after whatever is queued."""
+        if self.next_sealer is not None:
+            self.install_sealer(self.next_sealer)
+        self.flush()
+        self._write(ALERT, bytes((level, description)))
+
+    def write_change_cipher_spec(self) -> None:
+        """A change_cipher_spec record; under TLS 1.3 it is never protected."""
+        self.flush()
+        self._out.append(b"\x14\x03\x03\x00\x01\x01")
+
+    def install_sealer(self, sealer: Sealer | None) -> None:
+        """Protect what follows with another key."""
+        self.flush()
+        self.sealer, self.next_sealer = sealer, None
+
+    def take_output(self) -> bytes:
+        """All bytes to send, once."""
+        if self._handshake_out:
+            self.flush()
+        out = self._out
+        if not out:
+            return b""
+        self._out = []
+        if len(out) == 1:
+            one = out[0]
+            return one if isinstance(one, bytes) else bytes(one)
+        return b"".join(out)
+
+    def _write(self, content_type: int, data: bytes | bytearray | memoryview) -> None:
+        sealer = self.sealer
+        if sealer is None:
+            view = memoryview(data)
+            for at in range(0, len(view), MAX_PLAINTEXT):
+                part = view[at : at + MAX_PLAINTEXT]
+                self._out.append(bytes((content_type,)) + self.version + len(part).to_bytes(2, "big") + part)
+        elif self.padding and content_type == APPLICATION_DATA:
+            self._write_padded(sealer, content_type, memoryview(data))
+        else:
+            self._out.append(sealer.seal_many(content_type, data))
+
+    def _write_padded(self, sealer: Sealer, content_type: int, view: memoryview) -> None:
+        for at in range(0, len(view), MAX_PLAINTEXT):
+            part = view[at : at + MAX_PLAINTEXT]
+            wanted = -(len(part) + 1) % self.padding
+            self._out.append(sealer.seal(content_type, part, min(wanted, MAX_PLAINTEXT - len(part))))
+
+    # Incoming.
+
+    def feed(self, data: bytes) -> None:
+        """Take bytes from the network."""
+        rest = len(self._input) - self._position
+        if not rest:
+            self._input, self._position = data, 0
+        elif isinstance(self._input, bytearray):
+            del self._input[: self._position]
+            self._position = 0
+            self._input += data
+        else:
+            self._input = bytearray(memoryview(self._input)[self._position :])
+            self._input += data
+            self._position = 0
+
+    @property
+    def buffered(self) -> int:
+        """Bytes taken and not yet read."""
+        return len(self._input) - self._position + len(self._handshake_in)
+
+    @property
+    def mid_message(self) -> bool:
+        """Whether the peer is in the middle of a handshake message."""
+        return bool(self._handshake_in)
+
+    def next_record(self) -> tuple[int, bytes] | None:
+        """Content type and plaintext of the next record; None until one is there whole."""
+        data, at = self._input, self._position
+        have = len(data) - at
+        if have < RECORD_HEADER_SIZE:
+            if have and not self._seen_any:
+                self._check_looks_like_tls(data, at, have)
+            elif not have and at:
+                self._input, self._position = b"", 0
+            return None
+        size = data[at + 3] << 8 | data[at + 4]
+        if not self._seen_any:
+            self._check_looks_like_tls(data, at, have)
+            self._seen_any = True
+        if size > MAX_CIPHERTEXT or (self.opener is None and size > MAX_PLAINTEXT):
+            raise RecordTooLong(
+                f"A record of {size} bytes; at most {MAX_PLAINTEXT} and its protection are allowed."
+            )
+        start = at + RECORD_HEADER_SIZE
+        end = start + size
+        if len(data) < end:
+            return None
+        self._position = end
+        content_type = data[at]
+        if data[at + 1] != 3:
+            raise DecodeError(f"A record of version {data[at + 1]}.{data[at + 2]}, which is not TLS.")
+        opener = self.opener
+        if opener is None or (
+            content_type != APPLICATION_DATA and self._is_plain(opener, content_type, size)
+        ):
+            return content_type, bytes(data[start:end])
+        view = memoryview(data)
+        return opener.open(view[at:start], view[start:end])
+
+    def _is_plain(self, opener: Opener, content_type: int, size: int) -> bool:
+        """TLS 1.3's records without protection: change_cipher_spec, and the alert of a peer without keys.
+
+        Such an alert is not authentic. Taking its word ends the connection, which refusing it
+        would do too, and keeps the reason that the peer gave.
+        """
+        if not opener.is_tls13:
+            return False
+        return content_type == CHANGE_CIPHER_SPEC_TYPE or (
+            content_type == ALERT and opener.sequence == 0 and size == 2
+        )
+
+    def _check_looks_like_tls(self, data: bytes | bytearray, at: int, have: int) -> None:
+        first = bytes(data[at : at + min(have, 16)])
+        if not 20 <= first[0] <= 23 or (have > 1 and first[1] != 3):
+            raise NotTLS(f"The peer's first bytes are {first!r}, and TLS begins otherwise.")
+
+    def add_handshake(self, fragment: bytes) -> None:
+        """Take the payload of a handshake record."""
+        if not fragment:
+            raise UnexpectedMessage("An empty handshake record, which RFC 8446, 5.1 forbids.")
+        self._handshake_in = self._handshake_in + fragment if self._handshake_in else fragment
+
+    def next_message(self) -> bytes | None:
+        """The next whole handshake message, header included; None until one is there."""
+        data = self._handshake_in
+        if len(data) < HEADER_SIZE:
+            return None
+        size = HEADER_SIZE + int.from_bytes(data[1:HEADER_SIZE], "big")
+        if size - HEADER_SIZE > self.max_message:
+            raise LimitExceeded(
+                f"A handshake message of {size - HEADER_SIZE} bytes; the limit is {self.max_message}."
+            )
+        if len(data) < size:
+            return None
+        if len(data) == size:
+            self._handshake_in = b""
+            return bytes(data)
+        self._handshake_in = data[size:]
+        return bytes(data[:size])
+
+    def push_back(self, raw: bytes) -> None:
+        """Let `next_message` return this one again."""
+        self._handshake_in = raw + self._handshake_in
+
+    def install_opener(self, opener: Opener) -> None:
+        """Open what follows with another key; a message may not span the change (RFC 8446, 5.1)."""
+        if self._handshake_in:
+            raise UnexpectedMessage("A handshake message goes on across a change of keys.")
+        self.opener = opener
+
+    def drop_keys(self) -> None:
+        """Forget keys and buffers."""
+        self.sealer = self.next_sealer = self.opener = None
+        self._handshake_in = self._input = b""
+        self._position = 0

@@ -21,7 +21,7 @@ from handclasp.questions import ChooseCertificate, Question, VerifyPeer
 from handclasp.sessions import MAX_TICKET_LIFETIME, ClientSessions, ServerSessions, TicketKeys
 from handclasp.wire.extensions import OidFilter
 from handclasp.wire.iana import CipherSuite, NamedGroup, ProtocolVersion, SignatureScheme
-from handclasp.x509 import WEB, RevocationSources, TrustStore, VerificationPolicy
+from handclasp.x509 import WEB, TrustStore, VerificationPolicy
 from handclasp.x509.identity import Identity
 
 __all__ = [
@@ -143,7 +143,6 @@ class Config:
     alpn: tuple[str, ...] = ()
     """Application protocols, the dearest first; empty: the extension is not used."""
     verification: VerificationPolicy = WEB
-    revocation: RevocationSources | None = None
     require_extended_master_secret: bool = True
     """Refuse TLS 1.2 peers without RFC 7627; what they negotiate can be spliced."""
     middlebox_compatibility: bool = True
@@ -242,11 +241,7 @@ class ServerConfig(Config):
         Config.__post_init__(self)
         if not self.answers_itself(ChooseCertificate) and not any(True for _ in self.identities):
             raise ConfigError("identities: a server needs a certificate and its key.")
-        if (
-            self.client_auth is not ClientAuth.NONE
-            and self.trust is None
-            and not self.answers_itself(VerifyPeer)
-        ):
+        if self.client_auth is not ClientAuth.NONE and self.trust is None and not self.answers_itself(VerifyPeer):
             raise ConfigError("trust: name the authorities whose clients are welcome.")
         if not 0 <= self.ticket_lifetime <= MAX_TICKET_LIFETIME:
             raise ConfigError(f"ticket_lifetime: 0 to {MAX_TICKET_LIFETIME} seconds.")

@@ -92,9 +92,7 @@ class Connection:
         "role",
     )
 
-    def __init__(
-        self, role: Role, config: Config, server_name: str | None, observer: Observer | None
-    ) -> None:
+    def __init__(self, role: Role, config: Config, server_name: str | None, observer: Observer | None) -> None:
         self.role: Role = role
         self.established: Established | None = None
         """The session, once the handshake is done."""
@@ -332,9 +330,7 @@ class Connection:
             elif content_type == CHANGE_CIPHER_SPEC_TYPE:
                 self._on_change_cipher_spec(payload)
             else:
-                raise UnexpectedMessage(
-                    f"A record of content type {content_type}, which TLS does not use here."
-                )
+                raise UnexpectedMessage(f"A record of content type {content_type}, which TLS does not use here.")
 
     def _on_data(self, payload: bytes) -> None:
         established = self.established
@@ -397,9 +393,7 @@ class Connection:
             self._on_close_notify()
             return
         version = self.established.version if self.established else self._side.version if self._side else None
-        if description == AlertDescription.USER_CANCELED or (
-            level == AlertLevel.WARNING and version != TLS13
-        ):
+        if description == AlertDescription.USER_CANCELED or (level == AlertLevel.WARNING and version != TLS13):
             self._count("warning alerts", self._config.limits.warning_alerts)
             return
         raise PeerAlert(description, self.established is None)
@@ -502,9 +496,7 @@ class ClientConnection(Connection):
 
     __slots__ = ()
 
-    def __init__(
-        self, config: ClientConfig, *, server_name: str | None, observer: Observer | None = None
-    ) -> None:
+    def __init__(self, config: ClientConfig, *, server_name: str | None, observer: Observer | None = None) -> None:
         super().__init__("client", config, server_name, observer)
 
 

@@ -115,6 +115,4 @@ class OpenTicket:
     now_ms: int
 
 
-Question = (
-    ChooseCertificate | Sign | VerifyPeer | ChooseALPN | FindSession | KeepSession | SealTicket | OpenTicket
-)
+Question = ChooseCertificate | Sign | VerifyPeer | ChooseALPN | FindSession | KeepSession | SealTicket | OpenTicket

@@ -50,7 +50,7 @@ class Sealer(Protocol):
         """One whole record."""
 
     def seal_many(
-        self, content_type: int, data: bytes | memoryview, limit: int = MAX_PLAINTEXT
+        self, content_type: int, data: bytes | bytearray | memoryview, limit: int = MAX_PLAINTEXT
     ) -> bytes | bytearray:
         """As many records as the data needs."""
 
@@ -206,9 +206,7 @@ class RecordLayer:
             self._check_looks_like_tls(data, at, have)
             self._seen_any = True
         if size > MAX_CIPHERTEXT or (self.opener is None and size > MAX_PLAINTEXT):
-            raise RecordTooLong(
-                f"A record of {size} bytes; at most {MAX_PLAINTEXT} and its protection are allowed."
-            )
+            raise RecordTooLong(f"A record of {size} bytes; at most {MAX_PLAINTEXT} and its protection are allowed.")
         start = at + RECORD_HEADER_SIZE
         end = start + size
         if len(data) < end:
@@ -218,9 +216,7 @@ class RecordLayer:
         if data[at + 1] != 3:
             raise DecodeError(f"A record of version {data[at + 1]}.{data[at + 2]}, which is not TLS.")
         opener = self.opener
-        if opener is None or (
-            content_type != APPLICATION_DATA and self._is_plain(opener, content_type, size)
-        ):
+        if opener is None or (content_type != APPLICATION_DATA and self._is_plain(opener, content_type, size)):
             return content_type, bytes(data[start:end])
         view = memoryview(data)
         return opener.open(view[at:start], view[start:end])
@@ -233,9 +229,7 @@ class RecordLayer:
         """
         if not opener.is_tls13:
             return False
-        return content_type == CHANGE_CIPHER_SPEC_TYPE or (
-            content_type == ALERT and opener.sequence == 0 and size == 2
-        )
+        return content_type == CHANGE_CIPHER_SPEC_TYPE or (content_type == ALERT and opener.sequence == 0 and size == 2)
 
     def _check_looks_like_tls(self, data: bytes | bytearray, at: int, have: int) -> None:
         first = bytes(data[at : at + min(have, 16)])
@@ -255,9 +249,7 @@ class RecordLayer:
             return None
         size = HEADER_SIZE + int.from_bytes(data[1:HEADER_SIZE], "big")
         if size - HEADER_SIZE > self.max_message:
-            raise LimitExceeded(
-                f"A handshake message of {size - HEADER_SIZE} bytes; the limit is {self.max_message}."
-            )
+            raise LimitExceeded(f"A handshake message of {size - HEADER_SIZE} bytes; the limit is {self.max_message}.")
         if len(data) < size:
             return None
         if len(data) == size:

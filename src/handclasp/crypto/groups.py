@@ -91,9 +91,7 @@ class _EC:
         self.group = group
         curve = _CURVES[group]
         self._key = ec.generate_private_key(curve) if random is None else _derive(curve, random)
-        self.public: bytes = self._key.public_key().public_bytes(
-            Encoding.X962, PublicFormat.UncompressedPoint
-        )
+        self.public: bytes = self._key.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
 
     def agree(self, peer: bytes) -> bytes:
         if len(peer) != len(self.public):
@@ -191,9 +189,7 @@ class _Form:
 
 
 _HYBRIDS = {
-    NamedGroup.X25519MLKEM768: _Form(
-        NamedGroup.X25519, True, MLKEM768PrivateKey, MLKEM768PublicKey, (1184, 1088, 32)
-    ),
+    NamedGroup.X25519MLKEM768: _Form(NamedGroup.X25519, True, MLKEM768PrivateKey, MLKEM768PublicKey, (1184, 1088, 32)),
     NamedGroup.SECP256R1MLKEM768: _Form(
         NamedGroup.SECP256R1, False, MLKEM768PrivateKey, MLKEM768PublicKey, (1184, 1088, 65)
     ),

@@ -62,9 +62,7 @@ class _Aead(Protocol):
         self, nonce: bytes, data: bytes | memoryview, associated_data: bytes | None, buf: memoryview
     ) -> int: ...
 
-    def decrypt(
-        self, nonce: bytes, data: bytes | memoryview, associated_data: bytes | memoryview | None
-    ) -> bytes: ...
+    def decrypt(self, nonce: bytes, data: bytes | memoryview, associated_data: bytes | memoryview | None) -> bytes: ...
 
 
 def _aead(suite: SuiteParameters, key: bytes) -> _Aead:

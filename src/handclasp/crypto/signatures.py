@@ -71,9 +71,7 @@ _PKCS1 = (S.RSA_PKCS1_SHA256, S.RSA_PKCS1_SHA384, S.RSA_PKCS1_SHA512)
 _BY_CURVE = {curve: scheme for scheme, (curve, _) in _ECDSA.items()}
 
 
-def schemes_for(
-    key: object, version: ProtocolVersion, *, rsa_pss_key: bool = False
-) -> tuple[SignatureScheme, ...]:
+def schemes_for(key: object, version: ProtocolVersion, *, rsa_pss_key: bool = False) -> tuple[SignatureScheme, ...]:
     """The schemes that a private key can make, or a public key verify, in handshakes of this version.
 
     TLS 1.3 binds each curve to its hash and has no PKCS #1 signatures; in TLS 1.2 any ECDSA key
@@ -122,14 +120,10 @@ def verify(scheme: SignatureScheme, public_key: Any, signature: bytes, data: byt
         else:
             public_key.verify(signature, data)
     except (InvalidSignature, ValueError, TypeError, UnsupportedAlgorithm):
-        raise BadSignature(
-            f"The {scheme} signature is not by the certificate's key over this handshake."
-        ) from None
+        raise BadSignature(f"The {scheme} signature is not by the certificate's key over this handshake.") from None
 
 
-_CONTEXT = {
-    role: b" " * 64 + b"TLS 1.3, " + role.encode() + b" CertificateVerify\0" for role in ("client", "server")
-}
+_CONTEXT = {role: b" " * 64 + b"TLS 1.3, " + role.encode() + b" CertificateVerify\0" for role in ("client", "server")}
 
 
 def certificate_verify_content(role: str, transcript_hash: bytes) -> bytes:

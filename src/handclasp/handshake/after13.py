@@ -104,9 +104,7 @@ class After13:
         if self._tickets > limit:
             raise LimitExceeded(f"The server sent more than {limit} tickets.")
         if message.ticket_lifetime > MAX_TICKET_LIFETIME:
-            raise IllegalValue(
-                f"A ticket with a lifetime of {message.ticket_lifetime} s; a week is the most."
-            )
+            raise IllegalValue(f"A ticket with a lifetime of {message.ticket_lifetime} s; a week is the most.")
         if not message.ticket_lifetime:
             return None
         return Session(

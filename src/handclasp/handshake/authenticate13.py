@@ -50,9 +50,7 @@ __all__ = [
 TLS13 = ProtocolVersion.TLS13
 
 
-def check_chain_limits(
-    side: Side[Any], message: Certificate, allowed: Collection[ExtensionType]
-) -> tuple[bytes, ...]:
+def check_chain_limits(side: Side[Any], message: Certificate, allowed: Collection[ExtensionType]) -> tuple[bytes, ...]:
     """The chain in DER, where it is within limits and has no extension that we did not ask for."""
     chain = tuple([entry.cert_data for entry in message.certificate_list])
     check_chain_size(side, chain)
@@ -67,14 +65,10 @@ def check_chain_size(side: Side[Any], chain: tuple[bytes, ...]) -> None:
     """Hold a chain against `Limits`."""
     limits = side.config.limits
     if len(chain) > limits.certificate_chain_length:
-        raise ChainTooLong(
-            f"The peer sent {len(chain)} certificates; the limit is {limits.certificate_chain_length}."
-        )
+        raise ChainTooLong(f"The peer sent {len(chain)} certificates; the limit is {limits.certificate_chain_length}.")
     size = sum([len(one) for one in chain])
     if size > limits.certificate_chain_size:
-        raise ChainTooLong(
-            f"The peer's certificates have {size} bytes; the limit is {limits.certificate_chain_size}."
-        )
+        raise ChainTooLong(f"The peer's certificates have {size} bytes; the limit is {limits.certificate_chain_size}.")
 
 
 def stapled(message: Certificate) -> tuple[bytes | None, tuple[bytes, ...]]:
@@ -146,9 +140,7 @@ def show_certificate(
         )
     scheme = possible[0]
     side.note_choice("certificate", side.role, (), (), identity, "it fits what the peer accepts best")
-    side.note_choice(
-        "signature_scheme", side.role, schemes, possible, scheme, "the first that our key can make"
-    )
+    side.note_choice("signature_scheme", side.role, schemes, possible, scheme, "the first that our key can make")
     entries = [CertificateEntry(certificate.der, {}) for certificate in identity.chain]
     if identity.ocsp_response is not None and ExtensionType.STATUS_REQUEST in asked:
         entries[0].extensions |= pack(OCSPStatus(CertificateStatusType.OCSP, identity.ocsp_response))

@@ -45,13 +45,9 @@ def accept_version(side: ClientSide, offer: Offer, hello: ServerHello) -> Protoc
     offered = side.config.versions
     side.note_choice("version", "server", offered, offered, version, "the server's choice")
     if answer is not None and version < TLS13:
-        raise IllegalValue(
-            f"The server chose {version} by supported_versions, which is for TLS 1.3 and later."
-        )
+        raise IllegalValue(f"The server chose {version} by supported_versions, which is for TLS 1.3 and later.")
     if version not in offered:
-        raise VersionUnasked(
-            f"The server wants {version}; this client speaks {', '.join(map(str, offered))} only."
-        )
+        raise VersionUnasked(f"The server wants {version}; this client speaks {', '.join(map(str, offered))} only.")
     if version < TLS13 and TLS13 in offered and hello.random[24:] in (DOWNGRADE_TLS12, DOWNGRADE_TLS11):
         raise DowngradeDetected(
             f"The server chose {version} and marked that it speaks TLS 1.3, which this client offered."
@@ -66,7 +62,5 @@ def check_hello(offer: Offer, hello: ServerHello) -> None:
     if hello.legacy_compression_method != CompressionMethod.NULL:
         raise IllegalValue(f"The server chose compression method {hello.legacy_compression_method}.")
     for extension in hello.extensions:
-        if extension not in offer.hello.extensions and not (
-            extension == ExtensionType.COOKIE and hello.is_retry
-        ):
+        if extension not in offer.hello.extensions and not (extension == ExtensionType.COOKIE and hello.is_retry):
             raise ExtensionUnasked(f"The server answers with {extension}, which was not offered.")

@@ -142,9 +142,7 @@ def retry(side: ClientSide, offer: Offer, request: ServerHello) -> Steps[ServerH
     return hello
 
 
-def check_after_retry(
-    offer: Offer, request: ServerHello, hello: ServerHello, group: NamedGroup | None
-) -> None:
+def check_after_retry(offer: Offer, request: ServerHello, hello: ServerHello, group: NamedGroup | None) -> None:
     """What the answer to the second hello has to keep."""
     if hello.is_retry:
         raise SecondRetry("The server asks for a third hello; one retry is allowed.")
@@ -152,9 +150,7 @@ def check_after_retry(
     if version is None or version.selected_version != TLS13:
         raise IllegalChange("The server left TLS 1.3 after its HelloRetryRequest.")
     if hello.cipher_suite != request.cipher_suite:
-        raise IllegalChange(
-            f"The server changed from {request.cipher_suite} to {hello.cipher_suite} after its retry."
-        )
+        raise IllegalChange(f"The server changed from {request.cipher_suite} to {hello.cipher_suite} after its retry.")
     share = find(hello.extensions, KeyShareServerHello)
     if group is not None and share is not None and share.server_share.group != group:
         raise IllegalChange(f"The server asked for {group} and answered with {share.server_share.group}.")
@@ -187,7 +183,10 @@ def agree(side: ClientSide, offer: Offer, hello: ServerHello) -> Keys:
     shared, group = exchange(side, offer, hello, resumed)
     secret = early.handshake(shared)
     covered = side.transcript.digest()
-    keys = Keys(suite, group, resumed, secret, secret.client_traffic(covered), secret.server_traffic(covered))
+    client, server = secret.client_traffic(covered), secret.server_traffic(covered)
+    sealer = Sealer13(suite, *client.key_iv(suite))
+    keys = Keys(suite, group, resumed, secret, client, server, sealer)
+    side.records.next_sealer = sealer
     possible = side.config.suites_for(TLS13)
     side.note_choice("cipher_suite", "server", possible, possible, suite.suite, "the server's choice")
     side.note_secret("CLIENT_HANDSHAKE_TRAFFIC_SECRET", keys.client.secret)
@@ -196,9 +195,7 @@ def agree(side: ClientSide, offer: Offer, hello: ServerHello) -> Keys:
     return keys
 
 
-def accept_psk(
-    side: ClientSide, offer: Offer, hello: ServerHello, suite: SuiteParameters
-) -> tuple[EarlySecret, bool]:
+def accept_psk(side: ClientSide, offer: Offer, hello: ServerHello, suite: SuiteParameters) -> tuple[EarlySecret, bool]:
     """Did the server take our session?"""
     selected = find(hello.extensions, SelectedPsk)
     if selected is None:
@@ -206,13 +203,9 @@ def accept_psk(
             side.note_choice("session", "server", ("ticket",), (), None, "the server did not take the ticket")
         return EarlySecret.of(suite.hash_name), False
     if offer.early is None or offer.session is None or selected.selected_identity != 0:
-        raise IllegalValue(
-            f"The server took our key number {selected.selected_identity}, which was not offered."
-        )
+        raise IllegalValue(f"The server took our key number {selected.selected_identity}, which was not offered.")
     if SUITES[offer.session.cipher_suite].hash_name != suite.hash_name:
-        raise IllegalValue(
-            f"The server took a session with {suite.suite}, whose hash is another than the session's."
-        )
+        raise IllegalValue(f"The server took a session with {suite.suite}, whose hash is another than the session's.")
     side.note_choice("session", "server", ("ticket",), ("ticket",), "ticket", "the server knows the ticket")
     return offer.early, True
 

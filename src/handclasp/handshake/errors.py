@@ -10,6 +10,7 @@ from handclasp.wire.iana import AlertDescription
 __all__ = [
     "BinderMismatch",
     "CertificateMissing",
+    "CertificateMissing12",
     "CertificateUnwanted",
     "ChainTooLong",
     "CookieMismatch",
@@ -29,7 +30,7 @@ __all__ = [
     "NoCommonSignatureScheme",
     "NoCommonVersion",
     "NoSuitableCertificate",
-    "RenegotiationRefused",
+    "RenegotiationMismatch",
     "SecondRetry",
     "SignerFailed",
     "UnexpectedMessage",
@@ -193,6 +194,13 @@ class CertificateMissing(PeerError):
     mend = "Give the client a certificate that one of the server's trusted authorities issued."
 
 
+class CertificateMissing12(CertificateMissing):
+    """The same in TLS 1.2, which has no alert of its own for it (RFC 5246, 7.4.6)."""
+
+    alert = AlertDescription.HANDSHAKE_FAILURE
+    section = "RFC 5246, 7.4.6"
+
+
 class CertificateUnwanted(PeerError):
     """A certificate of a kind that was not agreed on (RFC 8446, 4.4.2.2)."""
 
@@ -216,12 +224,12 @@ class ExtendedMasterSecretMissing(PeerError):
     mend = "Update the peer, or set require_extended_master_secret=False for this old device alone."
 
 
-class RenegotiationRefused(PeerError):
-    """The peer began another handshake inside the connection; handclasp makes one only (RFC 5746, 5)."""
+class RenegotiationMismatch(PeerError):
+    """renegotiation_info of a handshake that was never made on this connection (RFC 5746, 3.4 and 3.6)."""
 
-    alert = AlertDescription.NO_RENEGOTIATION
-    section = "RFC 5746, 5"
-    mend = "Open a new connection where new keys or a client certificate are needed."
+    alert = AlertDescription.HANDSHAKE_FAILURE
+    section = "RFC 5746, 3.4"
+    mend = "Somebody may have put a handshake of their own before this one; open a new connection."
 
 
 class LimitExceeded(PeerError):

@@ -57,7 +57,7 @@ def expect_change_cipher_spec() -> Steps[None]:
     yield Expect(None, False)
 
 
-def ask(side: Side, question: Question) -> Steps[Any]:
+def ask(side: Side[Any], question: Question) -> Steps[Any]:
     """The answer to a question: from the config's function, from our caller, or the default."""
     config, kind = side.config, type(question)
     answer = config.answers.get(kind)

@@ -5,6 +5,7 @@ One hello serves all versions that the client offers; the server's answer says w
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -165,7 +166,7 @@ def _add_psk(side: ClientSide, offer: Offer) -> None:
     assert early is not None
     hash_name = SUITES[session.cipher_suite].hash_name
     age = (side.now_ms() - session.created + session.age_add) & 0xFFFFFFFF
-    size = len(early.verify_data(b""))
+    size = hashlib.new(hash_name).digest_size
     psks = OfferedPsks([PskIdentity(session.ticket, age)], [bytes(size)])
     offer.hello.extensions |= pack(psks)
     covered = offer.hello.to_bytes()[: -psks.binders_size]

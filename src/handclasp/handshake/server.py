@@ -15,7 +15,7 @@ from handclasp.handshake.flow import Steps, ask, expect
 from handclasp.questions import ChooseALPN
 from handclasp.wire.codec import DecodeError
 from handclasp.wire.extensions import ALPN, ServerNameList, SupportedVersions, find
-from handclasp.wire.iana import CipherSuite, CompressionMethod, ProtocolVersion, ServerNameType
+from handclasp.wire.iana import CipherSuite, CompressionMethod, ProtocolVersion
 from handclasp.wire.messages import ClientHello
 
 if TYPE_CHECKING:
@@ -48,9 +48,7 @@ def choose_version(side: ServerSide, hello: ClientHello) -> ProtocolVersion:
     if wanted is not None:
         offered = tuple(wanted.versions)
     else:
-        offered = tuple(
-            v for v in ProtocolVersion if ProtocolVersion.SSL3 <= v <= min(hello.legacy_version, TLS12)
-        )
+        offered = tuple(v for v in ProtocolVersion if ProtocolVersion.SSL3 <= v <= min(hello.legacy_version, TLS12))
     ours = side.config.versions
     possible = tuple(sorted((v for v in ours if v in offered), reverse=True))
     version = possible[0] if possible else None
@@ -72,7 +70,7 @@ def server_name(hello: ClientHello) -> str | None:
     names = find(hello.extensions, ServerNameList)
     if names is None:
         return None
-    hosts = [name.host_name for name in names.server_name_list if name.name_type == ServerNameType.HOST_NAME]
+    hosts = [name.host_name for name in names.server_name_list if name.name_type.is_known]
     if len(hosts) != 1:
         raise IllegalValue(f"The client names {len(hosts)} hosts; one is allowed.")
     try:

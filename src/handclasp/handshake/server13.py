@@ -39,7 +39,6 @@ from handclasp.sessions import Session
 from handclasp.wire.extensions import (
     ALPN,
     CertificateAuthorities,
-    CertificateStatusRequest,
     Cookie,
     KeyShareClientHello,
     KeyShareEntry,
@@ -56,7 +55,6 @@ from handclasp.wire.extensions import (
     pack,
 )
 from handclasp.wire.iana import (
-    CertificateStatusType,
     CompressionMethod,
     ExtensionType,
     NamedGroup,
@@ -160,9 +158,7 @@ def settle_group(
         if ExtensionType.PRE_SHARED_KEY in hello.extensions and wanted is None and shares is None:
             side.transcript.start(suite.hash_name)
             return hello, None
-        raise ExtensionMissing(
-            "The client's hello has key_share without supported_groups, or the other way round."
-        )
+        raise ExtensionMissing("The client's hello has key_share without supported_groups, or the other way round.")
     offered = tuple(wanted.named_group_list)
     check_shares(shares, offered)
     possible = tuple(group for group in side.config.groups if group in offered)
@@ -205,9 +201,7 @@ def retry(
     return again, before
 
 
-def check_second_hello(
-    first: ClientHello, second: ClientHello, group: NamedGroup, cookie: Cookie | None
-) -> None:
+def check_second_hello(first: ClientHello, second: ClientHello, group: NamedGroup, cookie: Cookie | None) -> None:
     """The second hello is the first but for what was asked (RFC 8446, 4.1.2)."""
     for name in (
         "legacy_version",
@@ -246,14 +240,10 @@ def server_hello(
     hello: ClientHello, suite: SuiteParameters, random: bytes, extensions: dict[ExtensionType, bytes]
 ) -> ServerHello:
     """A ServerHello in TLS 1.3's form (RFC 8446, 4.1.3)."""
-    return ServerHello(
-        TLS12, random, hello.legacy_session_id, suite.suite, CompressionMethod.NULL, extensions
-    )
+    return ServerHello(TLS12, random, hello.legacy_session_id, suite.suite, CompressionMethod.NULL, extensions)
 
 
-def agree(
-    side: ServerSide, hello: ClientHello, before: Transcript | None, suite: SuiteParameters
-) -> Steps[Agreement]:
+def agree(side: ServerSide, hello: ClientHello, before: Transcript | None, suite: SuiteParameters) -> Steps[Agreement]:
     """Answer the client's key or PSK or both: ServerHello, and the handshake keys (RFC 8446, 7.1)."""
     found = yield from choose_session(side, hello, before, suite)
     extensions = pack(SupportedVersionsServerHello(TLS13))
@@ -269,9 +259,7 @@ def agree(
         side.send_change_cipher_spec()
     secret = early.handshake(shared)
     covered = side.transcript.digest()
-    agreement = Agreement(
-        suite, group, session, secret, secret.client_traffic(covered), secret.server_traffic(covered)
-    )
+    agreement = Agreement(suite, group, session, secret, secret.client_traffic(covered), secret.server_traffic(covered))
     side.note_secret("CLIENT_HANDSHAKE_TRAFFIC_SECRET", agreement.client.secret)
     side.note_secret("SERVER_HANDSHAKE_TRAFFIC_SECRET", agreement.server.secret)
     side.write_with(Sealer13(suite, *agreement.server.key_iv(suite)), "handshake", suite.suite)
@@ -279,9 +267,7 @@ def agree(
     return agreement
 
 
-def exchange(
-    side: ServerSide, hello: ClientHello, extensions: dict[ExtensionType, bytes]
-) -> tuple[NamedGroup, bytes]:
+def exchange(side: ServerSide, hello: ClientHello, extensions: dict[ExtensionType, bytes]) -> tuple[NamedGroup, bytes]:
     """Our key to the client's; the first of our groups that it sent a key for."""
     shares = find(hello.extensions, KeyShareClientHello)
     sent = {share.group: share.key_exchange for share in shares.client_shares} if shares is not None else {}
@@ -316,9 +302,7 @@ def choose_session(
         if session is None or not fits(side, session, suite):
             continue
         check_binder(hello, psks, index, before, suite, session)
-        side.note_choice(
-            "session", "server", ("ticket",), ("ticket",), "ticket", "the ticket is ours and fresh"
-        )
+        side.note_choice("session", "server", ("ticket",), ("ticket",), "ticket", "the ticket is ours and fresh")
         return index, session, alone
     side.note_choice("session", "server", ("ticket",), (), None, "no ticket of ours that is fresh and fits")
     return None
@@ -389,8 +373,6 @@ def request_certificate(side: ServerSide) -> None:
         extensions |= pack(CertificateAuthorities(list(config.trust.subjects)))
     if config.oid_filters:
         extensions |= pack(OidFilters(list(config.oid_filters)))
-    if config.revocation is not None:
-        extensions |= pack(CertificateStatusRequest(CertificateStatusType.OCSP, [], b""))
     side.send(CertificateRequest(b"", extensions))
 
 
@@ -421,9 +403,7 @@ def authenticate(side: ServerSide, hello: ClientHello) -> Steps[None]:
     yield from show_certificate(side, identity, schemes, b"", hello.extensions)
 
 
-def write_application(
-    side: ServerSide, agreement: Agreement, master: MasterSecret, covered: bytes
-) -> TrafficSecret:
+def write_application(side: ServerSide, agreement: Agreement, master: MasterSecret, covered: bytes) -> TrafficSecret:
     """The server may write data from here on; the client is not yet known (RFC 8446, 4.4.4)."""
     server = master.server_traffic(covered)
     side.note_secret("SERVER_TRAFFIC_SECRET_0", server.secret)
@@ -444,8 +424,7 @@ def authenticate_client(side: ServerSide) -> Steps[Peer]:
         if config.client_auth is ClientAuth.REQUIRED:
             raise CertificateMissing("The client showed no certificate, and this server requires one.")
         return Peer()
-    allowed = set() if config.revocation is None else {ExtensionType.STATUS_REQUEST}
-    chain = check_chain_limits(side, message, allowed)
+    chain = check_chain_limits(side, message, ())
     covered = side.transcript.digest()
     ocsp, scts = stapled(message)
     report = yield from ask(side, VerifyPeer("client", chain, None, ocsp, scts, side.now()))

@@ -38,9 +38,9 @@ class Transcript:
 
     def retry(self, hash_name: str) -> None:
         """Put `message_hash` in place of the first ClientHello; the retry request stays (RFC 8446, 4.4.1)."""
-        *before, request = self._messages or ()
-        self._hash = hashlib.new(hash_name, message_hash(hashlib.new(hash_name, b"".join(before)).digest()))
-        self._hash.update(request)
+        messages = self._messages or []
+        first = hashlib.new(hash_name, b"".join(messages[:-1])).digest()
+        self._hash = hashlib.new(hash_name, message_hash(first) + b"".join(messages[-1:]))
         self._messages = None
 
     def digest(self) -> bytes:

@@ -244,9 +244,7 @@ def _read_field(out: _Source, name: str, spec: Spec, item: type[Any] | None) -> 
 
 def _read_uint(out: _Source, target: str, name: str, size: int, indent: int = 1) -> None:
     out.add(f"if end - at < {size}: short(cls, {name!r}, {size}, end - at)", indent)
-    terms = [
-        f"data[at + {i}] << {8 * (size - 1 - i)}" if i < size - 1 else f"data[at + {i}]" for i in range(size)
-    ]
+    terms = [f"data[at + {i}] << {8 * (size - 1 - i)}" if i < size - 1 else f"data[at + {i}]" for i in range(size)]
     out.add(f"{target} = {' | '.join(terms)}", indent)
     out.add(f"at += {size}", indent)
 
@@ -255,9 +253,7 @@ def _read_length(out: _Source, name: str, spec: Opaque | Vector) -> None:
     high = spec.prefix.limit if spec.high is None else spec.high
     _read_uint(out, "size", name, spec.prefix.size)
     if spec.low or high < spec.prefix.limit:
-        out.add(
-            f"if not {spec.low} <= size <= {high}: out_of_bounds(cls, {name!r}, size, {spec.low}, {high})"
-        )
+        out.add(f"if not {spec.low} <= size <= {high}: out_of_bounds(cls, {name!r}, size, {spec.low}, {high})")
     out.add(f"if size > end - at: short(cls, {name!r}, size, end - at)")
     out.add("stop = at + size")
 
@@ -335,8 +331,7 @@ def _write_field(out: _Source, name: str, spec: Spec, item: type[Any] | None) ->
         return _write_sized(out, name, spec)
     if isinstance(spec, Extensions):
         out.add(
-            f"b_{name} = join([t.to_bytes(2, 'big') + len(d).to_bytes(2, 'big') + d"
-            f" for t, d in self.{name}.items()])"
+            f"b_{name} = join([t.to_bytes(2, 'big') + len(d).to_bytes(2, 'big') + d for t, d in self.{name}.items()])"
         )
         parts = _write_sized(out, name, Opaque(U16))
         return [f"({' + '.join(parts)} if b_{name} else b'')"] if spec.optional else parts

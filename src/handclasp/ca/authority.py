@@ -1,0 +1,345 @@
+"""Authorities and what they issue, one line each:
+
+    root = Authority.root("Example Root")
+    issuing = root.intermediate("Example Issuing CA")
+    server = issuing.server("localhost", "127.0.0.1")
+    client = issuing.client("alice")
+
+Signatures are over SHA-256 or stronger (mission row S14); there is no way to ask for less. Keys
+are written for their owner's eyes alone (S15).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, mldsa, rsa
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    KeySerializationEncryption,
+    NoEncryption,
+    PrivateFormat,
+    pkcs12,
+)
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from handclasp.errors import UsageError
+from handclasp.x509 import Certificate, TrustStore
+from handclasp.x509.identity import Identity
+from handclasp.x509.names import normalize_host
+
+__all__ = ["Authority", "Issued", "KeyType", "write_private"]
+
+DAY = timedelta(days=1)
+OVERLAP = timedelta(minutes=5)
+"""Certificates begin so much before they are issued, for clocks that are behind."""
+
+
+class KeyType(Enum):
+    """Keys that we make."""
+
+    P256 = "p256"
+    P384 = "p384"
+    P521 = "p521"
+    RSA2048 = "rsa2048"
+    RSA3072 = "rsa3072"
+    RSA4096 = "rsa4096"
+    ED25519 = "ed25519"
+    ED448 = "ed448"
+    MLDSA44 = "mldsa44"
+    MLDSA65 = "mldsa65"
+    MLDSA87 = "mldsa87"
+
+    def generate(self) -> Any:
+        """A new private key."""
+        if self in _CURVES:
+            return ec.generate_private_key(_CURVES[self])
+        if self.value.startswith("rsa"):
+            return rsa.generate_private_key(65537, int(self.value[3:]))
+        return _PLAIN[self].generate()
+
+
+_CURVES: dict[KeyType, ec.EllipticCurve] = {
+    KeyType.P256: ec.SECP256R1(),
+    KeyType.P384: ec.SECP384R1(),
+    KeyType.P521: ec.SECP521R1(),
+}
+_PLAIN: dict[KeyType, Any] = {
+    KeyType.ED25519: ed25519.Ed25519PrivateKey,
+    KeyType.ED448: ed448.Ed448PrivateKey,
+    KeyType.MLDSA44: mldsa.MLDSA44PrivateKey,
+    KeyType.MLDSA65: mldsa.MLDSA65PrivateKey,
+    KeyType.MLDSA87: mldsa.MLDSA87PrivateKey,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """A certificate with its key, and the intermediates above it."""
+
+    chain: tuple[Certificate, ...]
+    """Its own first; the root is not in it."""
+    private_key: Any = field(repr=False)
+
+    @property
+    def certificate(self) -> Certificate:
+        """Its own certificate."""
+        return self.chain[0]
+
+    @property
+    def identity(self) -> Identity:
+        """As a client or server shows it."""
+        return Identity(self.chain, self.private_key)
+
+    @property
+    def chain_pem(self) -> bytes:
+        """The chain in PEM, its own first."""
+        return b"".join(one.parsed.public_bytes(Encoding.PEM) for one in self.chain)
+
+    def key_pem(self, password: bytes | None = None) -> bytes:
+        """The key in PEM (PKCS #8), encrypted where a password is given."""
+        return _key_pem(self.private_key, password)
+
+    def pkcs12(self, password: bytes, name: str = "handclasp") -> bytes:
+        """Chain and key as an encrypted PKCS #12 file (RFC 7292)."""
+        leaf, *others = (one.parsed for one in self.chain)
+        return pkcs12.serialize_key_and_certificates(
+            name.encode(), self.private_key, leaf, others, BestAvailableEncryption(password)
+        )
+
+    def save(self, directory: str | os.PathLike[str], name: str, password: bytes | None = None) -> tuple[Path, Path]:
+        """Write `name`.pem with the chain and `name`.key with the key; the answer is their paths."""
+        folder = Path(directory)
+        folder.mkdir(parents=True, exist_ok=True)
+        certificate, key = folder / f"{name}.pem", folder / f"{name}.key"
+        certificate.write_bytes(self.chain_pem)
+        write_private(key, self.key_pem(password))
+        return certificate, key
+
+
+class Authority:
+    """An authority: its certificate, its key, and the intermediates between it and its root."""
+
+    def __init__(self, certificate: Certificate, private_key: Any, above: tuple[Certificate, ...] = ()) -> None:
+        self.certificate = certificate
+        self._private_key = private_key
+        self._above = above
+        """The authority's own certificate and those up to the root, the root left out."""
+
+    def __repr__(self) -> str:
+        return f"<Authority {self.certificate.subject_text}>"
+
+    @classmethod
+    def root(
+        cls,
+        name: str,
+        *,
+        key: KeyType = KeyType.P256,
+        days: int = 3650,
+        at: datetime | None = None,
+    ) -> Authority:
+        """A new root, which signs itself."""
+        private = key.generate()
+        start = _start(at)
+        subject = _name(name)
+        builder = (
+            _begin(subject, subject, private.public_key(), start, start + days * DAY)
+            .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+            .add_extension(_AUTHORITY_USAGE, critical=True)
+        )
+        return cls(_sign(builder, private), private)
+
+    def intermediate(
+        self,
+        name: str,
+        *,
+        key: KeyType = KeyType.P256,
+        days: int = 1825,
+        at: datetime | None = None,
+        path_length: int | None = 0,
+        permitted_dns: Sequence[str] = (),
+    ) -> Authority:
+        """An authority below this one; `permitted_dns` are the domains it may issue for."""
+        private = key.generate()
+        builder = self._begin_child(_name(name), private.public_key(), at, days)
+        builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=path_length), critical=True)
+        builder = builder.add_extension(_AUTHORITY_USAGE, critical=True)
+        if permitted_dns:
+            permitted = [x509.DNSName(normalize_host(one)) for one in permitted_dns]
+            builder = builder.add_extension(x509.NameConstraints(permitted, None), critical=True)
+        certificate = _sign(builder, self._private_key)
+        return Authority(certificate, private, (certificate, *self._above))
+
+    def server(self, *names: str, key: KeyType = KeyType.P256, days: int = 397, at: datetime | None = None) -> Issued:
+        """A certificate for a server of these host names and addresses."""
+        return self._leaf(names, (ExtendedKeyUsageOID.SERVER_AUTH,), key, days, at)
+
+    def host(self, *names: str, key: KeyType = KeyType.P256, days: int = 397, at: datetime | None = None) -> Issued:
+        """A certificate for a host that is both server and client."""
+        return self._leaf(names, (ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH), key, days, at)
+
+    def client(
+        self,
+        name: str,
+        *,
+        uri: str | None = None,
+        email: str | None = None,
+        key: KeyType = KeyType.P256,
+        days: int = 397,
+        at: datetime | None = None,
+    ) -> Issued:
+        """A certificate for a client; its name is the common name, `uri` and `email` go into the SAN."""
+        san: list[x509.GeneralName] = []
+        if uri is not None:
+            san.append(x509.UniformResourceIdentifier(uri))
+        if email is not None:
+            san.append(x509.RFC822Name(email))
+        return self._issue(_name(name), san, (ExtendedKeyUsageOID.CLIENT_AUTH,), key, days, at)
+
+    @property
+    def trust(self) -> TrustStore:
+        """A trust store with this authority alone."""
+        return TrustStore.of(self.certificate)
+
+    @property
+    def certificate_pem(self) -> bytes:
+        """The authority's certificate in PEM."""
+        return self.certificate.parsed.public_bytes(Encoding.PEM)
+
+    def key_pem(self, password: bytes | None = None) -> bytes:
+        """The authority's key in PEM (PKCS #8), encrypted where a password is given."""
+        return _key_pem(self._private_key, password)
+
+    def _leaf(
+        self,
+        names: Sequence[str],
+        uses: tuple[x509.ObjectIdentifier, ...],
+        key: KeyType,
+        days: int,
+        at: datetime | None,
+    ) -> Issued:
+        if not names:
+            raise UsageError("A server's certificate needs at least one host name or address.")
+        san = [_general_name(name) for name in names]
+        common = next((str(one.value) for one in san if len(str(one.value)) <= 64), names[0][:64])
+        return self._issue(_name(common), san, uses, key, days, at)
+
+    def _issue(
+        self,
+        subject: x509.Name,
+        san: Sequence[x509.GeneralName],
+        uses: tuple[x509.ObjectIdentifier, ...],
+        key: KeyType,
+        days: int,
+        at: datetime | None,
+    ) -> Issued:
+        private = key.generate()
+        builder = self._begin_child(subject, private.public_key(), at, days)
+        builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        builder = builder.add_extension(_LEAF_USAGE, critical=True)
+        builder = builder.add_extension(x509.ExtendedKeyUsage(uses), critical=False)
+        if san:
+            builder = builder.add_extension(x509.SubjectAlternativeName(san), critical=False)
+        return Issued((_sign(builder, self._private_key), *self._above), private)
+
+    def _begin_child(
+        self, subject: x509.Name, public_key: Any, at: datetime | None, days: int
+    ) -> x509.CertificateBuilder:
+        start = _start(at)
+        own = self.certificate.parsed
+        end = min(start + days * DAY, self.certificate.not_after)
+        builder = _begin(subject, own.subject, public_key, start, end)
+        identifier = own.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+        authority = x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier)
+        return builder.add_extension(authority, critical=False)
+
+
+def write_private(path: Path, data: bytes) -> None:
+    """Write a file that only its owner may read, whole or not at all."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _key_pem(private_key: Any, password: bytes | None) -> bytes:
+    encryption: KeySerializationEncryption = NoEncryption() if password is None else BestAvailableEncryption(password)
+    pem: bytes = private_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption)
+    return pem
+
+
+def _usage(*, authority: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=True,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=authority,
+        crl_sign=authority,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+_AUTHORITY_USAGE, _LEAF_USAGE = _usage(authority=True), _usage(authority=False)
+
+
+def _start(at: datetime | None) -> datetime:
+    return (at or datetime.now(UTC)).replace(microsecond=0) - OVERLAP
+
+
+def _name(common: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common)])
+
+
+def _general_name(name: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(name))
+    except ValueError:
+        pass
+    wildcard = name.startswith("*.")
+    host = normalize_host(name[2:] if wildcard else name)
+    return x509.DNSName(f"*.{host}" if wildcard else host)
+
+
+def _begin(
+    subject: x509.Name, issuer: x509.Name, public_key: Any, start: datetime, end: datetime
+) -> x509.CertificateBuilder:
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(public_key)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(start)
+        .not_valid_after(end)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
+    )
+
+
+def _sign(builder: x509.CertificateBuilder, key: Any) -> Certificate:
+    """With the hash that fits the key; Ed25519, Ed448 and ML-DSA bring their own."""
+    algorithm: hashes.HashAlgorithm | None = None
+    if isinstance(key, ec.EllipticCurvePrivateKey):
+        algorithm = {256: hashes.SHA256(), 384: hashes.SHA384()}.get(key.key_size, hashes.SHA512())
+    elif isinstance(key, rsa.RSAPrivateKey):
+        algorithm = hashes.SHA256()
+    return Certificate(builder.sign(key, algorithm).public_bytes(Encoding.DER))  # type: ignore[arg-type]

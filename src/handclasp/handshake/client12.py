@@ -1,0 +1,300 @@
+"""TLS 1.2, the client's half (RFC 5246, 7.3 and 7.4; RFC 8422; RFC 7627; RFC 5077)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from handclasp.crypto import groups
+from handclasp.crypto.suites import SUITES, SuiteParameters
+from handclasp.handshake.authenticate12 import authentication_of, check_chain_size, check_signed, leaf_of
+from handclasp.handshake.authenticate13 import common_schemes
+from handclasp.handshake.client13 import accept_alpn
+from handclasp.handshake.errors import (
+    CertificateUnwanted,
+    ExtendedMasterSecretMissing,
+    ExtensionNotAllowed,
+    IllegalValue,
+    NoCommonSignatureScheme,
+    RenegotiationMismatch,
+)
+from handclasp.handshake.established import Established
+from handclasp.handshake.flow import Steps, ask, expect, maybe
+from handclasp.handshake.keys12 import Keys12
+from handclasp.handshake.offer import Offer
+from handclasp.questions import ChooseCertificate, KeepSession, Sign, VerifyPeer
+from handclasp.sessions import MAX_TICKET_LIFETIME, Session
+from handclasp.wire.codec import DecodeError
+from handclasp.wire.extensions import ALPN, ECPointFormats, RenegotiationInfo, find
+from handclasp.wire.iana import (
+    ECCurveType,
+    ECPointFormat,
+    ExtensionType,
+    NamedGroup,
+    ProtocolVersion,
+    SignatureScheme,
+)
+from handclasp.wire.messages import CertificateVerify, ServerHello
+from handclasp.wire.messages12 import (
+    Certificate12,
+    CertificateRequest12,
+    CertificateStatus,
+    ClientKeyExchangeECDHE,
+    NewSessionTicket12,
+    ServerHelloDone,
+    ServerKeyExchangeECDHE,
+)
+
+if TYPE_CHECKING:
+    from handclasp.crypto.groups import KeyShare
+    from handclasp.handshake.side import ClientSide
+    from handclasp.x509 import Report
+    from handclasp.x509.identity import Identity
+
+__all__ = ["handshake"]
+
+TLS12 = ProtocolVersion.TLS12
+
+NOT_IN_SERVER_HELLO = frozenset(
+    {
+        ExtensionType.SUPPORTED_GROUPS,
+        ExtensionType.SIGNATURE_ALGORITHMS,
+        ExtensionType.KEY_SHARE,
+        ExtensionType.PRE_SHARED_KEY,
+        ExtensionType.PSK_KEY_EXCHANGE_MODES,
+        ExtensionType.COOKIE,
+    }
+)
+"""Extensions of ours that a TLS 1.2 server does not answer."""
+
+
+@dataclass(slots=True)
+class Agreed:
+    """What the server's hello says."""
+
+    suite: SuiteParameters
+    server_random: bytes
+    extended: bool
+    """The extended master secret is used (RFC 7627)."""
+    ticket_follows: bool
+    status_may_follow: bool
+    alpn: str | None
+
+
+@dataclass(slots=True)
+class Peer:
+    """The server as it showed itself."""
+
+    chain: tuple[bytes, ...] = ()
+    report: Report | None = None
+    scheme: SignatureScheme | None = None
+
+
+def handshake(side: ClientSide, offer: Offer, hello: ServerHello) -> Steps[Established]:
+    """From the server's hello to an established session."""
+    agreed = accept_hello(side, offer, hello)  # step 8
+    session = resumed_session(side, offer, hello, agreed)
+    if session is not None:
+        return (yield from resume(side, offer, hello, agreed, session))
+    peer = yield from receive_certificate(side, agreed)  # steps 9, 13
+    share, secret, group = yield from receive_key(side, agreed, peer)  # step 10
+    request = yield from maybe(CertificateRequest12)  # step 11
+    yield from expect(ServerHelloDone)  # step 12
+    identity = None
+    if request is not None:
+        identity = yield from choose_identity(side, request)
+        side.send(Certificate12([one.der for one in identity.chain] if identity is not None else []))  # step 14
+    side.send(ClientKeyExchangeECDHE(share.public))
+    keys = Keys12.agreed(side, agreed.suite, secret, (side.client_random, hello.random), agreed.extended)  # step 15
+    if request is not None and identity is not None:
+        yield from prove_key(side, request, identity)
+    side.transcript.forget_messages()
+    ours = keys.send_finished(side)  # step 16
+    ticket = (yield from expect(NewSessionTicket12)) if agreed.ticket_follows else None
+    yield from keys.check_finished(side)  # steps 19, 21
+    yield from keep_session(side, hello, agreed, keys, peer, ticket)
+    return established(side, agreed, keys, peer, group, ours, resumed=False)  # step 22
+
+
+def accept_hello(side: ClientSide, offer: Offer, hello: ServerHello) -> Agreed:
+    """The suite, and the extensions that the server answers."""
+    suite = SUITES.get(hello.cipher_suite)
+    if suite is None or suite.version != TLS12:
+        raise IllegalValue(f"The server chose {hello.cipher_suite}, which is not for TLS 1.2.")
+    for extension in hello.extensions:
+        if extension in NOT_IN_SERVER_HELLO:
+            raise ExtensionNotAllowed(f"The server put {extension} into its TLS 1.2 hello.")
+    formats = find(hello.extensions, ECPointFormats)
+    if formats is not None and ECPointFormat.UNCOMPRESSED not in formats.ec_point_format_list:
+        raise IllegalValue("The server does not take uncompressed points, which all have to.")
+    renegotiation = find(hello.extensions, RenegotiationInfo)
+    if renegotiation is not None and renegotiation.renegotiated_connection:
+        raise RenegotiationMismatch("The server's first hello speaks of an earlier handshake.")
+    extended = ExtensionType.EXTENDED_MASTER_SECRET in hello.extensions
+    if not extended and side.config.require_extended_master_secret:
+        raise ExtendedMasterSecretMissing("The server does not use the extended master secret in TLS 1.2.")
+    side.transcript.start(suite.hash_name, keep_messages=True)
+    possible = side.config.suites_for(TLS12)
+    side.note_choice("cipher_suite", "server", possible, possible, suite.suite, "the server's choice")
+    return Agreed(
+        suite=suite,
+        server_random=hello.random,
+        extended=extended,
+        ticket_follows=ExtensionType.SESSION_TICKET in hello.extensions,
+        status_may_follow=ExtensionType.STATUS_REQUEST in hello.extensions,
+        alpn=accept_alpn(side, find(hello.extensions, ALPN)),
+    )
+
+
+def resumed_session(side: ClientSide, offer: Offer, hello: ServerHello, agreed: Agreed) -> Session | None:
+    """The session of our offer, where the server's echo of our session ID says that it took it."""
+    session = offer.session
+    if session is None or session.version != TLS12:
+        return None
+    if not hello.legacy_session_id_echo or hello.legacy_session_id_echo != offer.hello.legacy_session_id:
+        side.note_choice("session", "server", ("session",), (), None, "the server began a new session")
+        return None
+    if session.cipher_suite != hello.cipher_suite:
+        raise IllegalValue(f"The server resumes a session of {session.cipher_suite} with {hello.cipher_suite}.")
+    if bool(session.extended_master_secret) != agreed.extended:
+        raise ExtendedMasterSecretMissing("The server resumes a session and changed its extended master secret.")
+    side.note_choice("session", "server", ("session",), ("session",), "session", "the server knows the session")
+    return session
+
+
+def resume(side: ClientSide, offer: Offer, hello: ServerHello, agreed: Agreed, session: Session) -> Steps[Established]:
+    """The short handshake: the server finishes first (RFC 5246, 7.3)."""
+    side.transcript.forget_messages()
+    chain = tuple(session.peer_chain)
+    peer = Peer(chain)
+    if chain:
+        peer.report = yield from ask(side, VerifyPeer("server", chain, side.server_name, None, (), side.now()))
+    keys = Keys12(side, agreed.suite, session.secret, side.client_random, hello.random)
+    ticket = (yield from expect(NewSessionTicket12)) if agreed.ticket_follows else None
+    first = yield from keys.check_finished(side)
+    keys.send_finished(side)
+    if ticket is not None:
+        yield from keep_session(side, hello, agreed, keys, peer, ticket)
+    return established(side, agreed, keys, peer, None, first, resumed=True)
+
+
+def receive_certificate(side: ClientSide, agreed: Agreed) -> Steps[Peer]:
+    """The server's chain, and the OCSP response that may come with it (RFC 6066, 8)."""
+    message = yield from expect(Certificate12)
+    chain = tuple(message.certificate_list)
+    if not chain:
+        raise DecodeError("The server's Certificate is empty; a server has to show one.")
+    check_chain_size(side, chain)
+    status = (yield from maybe(CertificateStatus)) if agreed.status_may_follow else None
+    response = None if status is None else status.response
+    report = yield from ask(side, VerifyPeer("server", chain, side.server_name, response, (), side.now()))
+    key = leaf_of(chain, report).public_key
+    if authentication_of(key) != agreed.suite.authentication:
+        raise CertificateUnwanted(
+            f"The server chose {agreed.suite.suite} and shows a certificate with another kind of key."
+        )
+    return Peer(chain, report)
+
+
+def receive_key(side: ClientSide, agreed: Agreed, peer: Peer) -> Steps[tuple[KeyShare, bytes, NamedGroup]]:
+    """The server's ephemeral key and its signature; the answer is our share and the premaster secret."""
+    message = yield from expect(ServerKeyExchangeECDHE)
+    params = message.params
+    group = params.named_curve
+    if params.curve_type != ECCurveType.NAMED_CURVE or group not in side.config.groups:
+        raise IllegalValue(f"The server's key is on {group}, which was not offered.")
+    if group not in groups.ECDHE_GROUPS:
+        raise IllegalValue(f"The server's key is of {group}, which is no curve of TLS 1.2.")
+    content = side.client_random + agreed.server_random + params.encode()
+    leaf = leaf_of(peer.chain, peer.report)
+    check_signed(side, "server", leaf, message.algorithm, message.signature, content)
+    peer.scheme = message.algorithm
+    side.note_choice("group", "server", side.config.groups, side.config.groups, group, "the server's choice")
+    share = groups.generate(group, side.config.random)
+    return share, share.agree(params.public), group
+
+
+def choose_identity(side: ClientSide, request: CertificateRequest12) -> Steps[Identity | None]:
+    """Step 14: the certificate that the server will like best, or none."""
+    schemes = common_schemes(side.config.signature_schemes, request.supported_signature_algorithms)
+    identity: Identity | None = yield from ask(
+        side,
+        ChooseCertificate(
+            role="client",
+            version=TLS12,
+            server_name=side.server_name,
+            signature_schemes=schemes,
+            certificate_authorities=tuple(request.certificate_authorities),
+            oid_filters=(),
+            at=side.now(),
+        ),
+    )
+    why = "it fits what the server accepts best" if identity is not None else "no certificate of ours fits"
+    side.note_choice("certificate", "client", tuple(request.certificate_authorities), (), identity, why)
+    return identity
+
+
+def prove_key(side: ClientSide, request: CertificateRequest12, identity: Identity) -> Steps[None]:
+    """CertificateVerify over all messages so far (RFC 5246, 7.4.8)."""
+    offered = request.supported_signature_algorithms
+    schemes = common_schemes(common_schemes(side.config.signature_schemes, offered), identity.signature_schemes)
+    if not schemes:
+        raise NoCommonSignatureScheme("Our key makes no signature that the server verifies.")
+    side.note_choice("signature_scheme", "client", tuple(offered), schemes, schemes[0], "the first that our key makes")
+    signature = yield from ask(side, Sign(identity, schemes[0], side.transcript.messages()))
+    side.send(CertificateVerify(schemes[0], signature))
+
+
+def keep_session(
+    side: ClientSide,
+    hello: ServerHello,
+    agreed: Agreed,
+    keys: Keys12,
+    peer: Peer,
+    ticket: NewSessionTicket12 | None,
+) -> Steps[None]:
+    """Remember the session by its ticket, or by its ID where the server gave one."""
+    by_ticket = ticket is not None and bool(ticket.ticket)
+    if not by_ticket and not hello.legacy_session_id_echo:
+        return
+    lifetime = ticket.ticket_lifetime_hint if ticket is not None else 0
+    session = Session(
+        version=TLS12,
+        cipher_suite=agreed.suite.suite,
+        secret=keys.master,
+        created=side.now_ms(),
+        lifetime=min(lifetime or 24 * 3600, MAX_TICKET_LIFETIME),
+        extended_master_secret=int(agreed.extended),
+        server_name=(side.server_name or "").encode(),
+        alpn=(agreed.alpn or "").encode(),
+        peer_chain=list(peer.chain),
+        ticket=ticket.ticket if ticket is not None else b"",
+        session_id=b"" if by_ticket else hello.legacy_session_id_echo,
+    )
+    yield from ask(side, KeepSession(session, side.server_name, None))
+
+
+def established(
+    side: ClientSide,
+    agreed: Agreed,
+    keys: Keys12,
+    peer: Peer,
+    group: NamedGroup | None,
+    first_finished: bytes,
+    *,
+    resumed: bool,
+) -> Established:
+    """What stays."""
+    return Established(
+        version=TLS12,
+        cipher_suite=agreed.suite.suite,
+        group=group,
+        signature_scheme=peer.scheme,
+        alpn=agreed.alpn,
+        server_name=side.server_name,
+        resumed=resumed,
+        peer_chain=peer.chain,
+        peer_report=peer.report,
+        exporter=keys.exporter(),
+        finished_bytes=first_finished,
+    )

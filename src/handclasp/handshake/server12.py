@@ -1,0 +1,403 @@
+"""TLS 1.2, the server's half (RFC 5246, 7.3 and 7.4; RFC 8422; RFC 7627; RFC 5077)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from handclasp.config import ClientAuth
+from handclasp.crypto import groups
+from handclasp.crypto.suites import SUITES, SuiteParameters
+from handclasp.handshake.authenticate12 import (
+    SIGNING_TYPES,
+    authentication_of,
+    check_chain_size,
+    check_signed,
+    leaf_of,
+)
+from handclasp.handshake.authenticate13 import common_schemes
+from handclasp.handshake.errors import (
+    CertificateMissing12,
+    ExtendedMasterSecretMissing,
+    IllegalValue,
+    NoCommonCipherSuite,
+    NoCommonGroup,
+    NoCommonSignatureScheme,
+    NoSuitableCertificate,
+    RenegotiationMismatch,
+)
+from handclasp.handshake.established import Established
+from handclasp.handshake.flow import Steps, ask, expect
+from handclasp.handshake.keys12 import Keys12
+from handclasp.questions import (
+    ChooseCertificate,
+    FindSession,
+    KeepSession,
+    OpenTicket,
+    SealTicket,
+    Sign,
+    VerifyPeer,
+)
+from handclasp.sessions import Session
+from handclasp.wire.extensions import (
+    ALPN,
+    ECPointFormats,
+    RenegotiationInfo,
+    SignatureAlgorithms,
+    SupportedGroups,
+    find,
+    pack,
+)
+from handclasp.wire.iana import (
+    CertificateStatusType,
+    CipherSuite,
+    CompressionMethod,
+    ECCurveType,
+    ECPointFormat,
+    ExtensionType,
+    NamedGroup,
+    ProtocolVersion,
+    SignatureScheme,
+)
+from handclasp.wire.messages import DOWNGRADE_TLS12, CertificateVerify, ClientHello, ServerHello
+from handclasp.wire.messages12 import (
+    Certificate12,
+    CertificateRequest12,
+    CertificateStatus,
+    ClientKeyExchangeECDHE,
+    NewSessionTicket12,
+    ServerECDHParams,
+    ServerHelloDone,
+    ServerKeyExchangeECDHE,
+)
+
+if TYPE_CHECKING:
+    from handclasp.crypto.groups import KeyShare
+    from handclasp.handshake.side import ServerSide
+    from handclasp.x509 import Report
+    from handclasp.x509.identity import Identity
+
+__all__ = ["handshake"]
+
+TLS12, TLS13 = ProtocolVersion.TLS12, ProtocolVersion.TLS13
+
+
+@dataclass(slots=True)
+class Choice12:
+    """What the server takes of the client's offer."""
+
+    suite: SuiteParameters
+    group: NamedGroup
+    identity: Identity
+    scheme: SignatureScheme
+
+
+@dataclass(slots=True)
+class Peer:
+    """The client as it showed itself, where it was asked to."""
+
+    chain: tuple[bytes, ...] = ()
+    report: Report | None = None
+    scheme: SignatureScheme | None = None
+
+
+def handshake(side: ServerSide, hello: ClientHello, alpn: str | None) -> Steps[Established]:
+    """From the client's hello to an established session."""
+    extended = check_hello(side, hello)
+    session = yield from find_session(side, hello, extended)
+    random = server_random(side)
+    if session is not None:
+        return (yield from resume(side, hello, session, random, alpn))
+    choice = yield from choose(side, hello)  # step 7
+    session_id = side.random(32) if keeps_by_id(side, hello) else b""
+    staple = choice.identity.ocsp_response if ExtensionType.STATUS_REQUEST in hello.extensions else None
+    say_hello(side, hello, choice.suite.suite, random, session_id, extended, alpn, staple=staple is not None)
+    side.transcript.start(choice.suite.hash_name, keep_messages=True)
+    share = yield from say_who_and_key(side, hello, choice, random, staple)  # steps 9, 10
+    request_certificate(side)  # step 11
+    side.send(ServerHelloDone())  # step 12
+    peer = yield from receive_certificate(side)  # steps 14, 17
+    message = yield from expect(ClientKeyExchangeECDHE)
+    premaster = share.agree(message.public)
+    keys = Keys12.agreed(side, choice.suite, premaster, (hello.random, random), extended)  # step 18
+    if peer.chain:
+        yield from check_proof(side, peer)
+    side.transcript.forget_messages()
+    first = yield from keys.check_finished(side)  # steps 16, 20
+    yield from give_ticket(side, hello, keys, peer, alpn, extended, session_id)
+    keys.send_finished(side)  # step 19
+    return established(side, keys, peer, choice.group, first, alpn, resumed=False)  # step 22
+
+
+def check_hello(side: ServerSide, hello: ClientHello) -> bool:
+    """The hello's rules in TLS 1.2; whether it offers the extended master secret."""
+    renegotiation = find(hello.extensions, RenegotiationInfo)
+    if renegotiation is not None and renegotiation.renegotiated_connection:
+        raise RenegotiationMismatch("The client's first hello speaks of an earlier handshake.")
+    formats = find(hello.extensions, ECPointFormats)
+    if formats is not None and ECPointFormat.UNCOMPRESSED not in formats.ec_point_format_list:
+        raise IllegalValue("The client does not take uncompressed points, which all have to.")
+    extended = ExtensionType.EXTENDED_MASTER_SECRET in hello.extensions
+    if not extended and side.config.require_extended_master_secret:
+        raise ExtendedMasterSecretMissing("The client does not offer the extended master secret in TLS 1.2.")
+    return extended
+
+
+def server_random(side: ServerSide) -> bytes:
+    """32 random bytes; the last eight tell a TLS 1.3 client that we speak it too (RFC 8446, 4.1.3)."""
+    random = side.random(32)
+    return random[:24] + DOWNGRADE_TLS12 if TLS13 in side.config.versions else random
+
+
+def uses_tickets(side: ServerSide, hello: ClientHello) -> bool:
+    """Whether both sides do."""
+    return bool(side.config.tickets) and ExtensionType.SESSION_TICKET in hello.extensions
+
+
+def keeps_by_id(side: ServerSide, hello: ClientHello) -> bool:
+    """A session ID is given to clients without tickets, where there is a place to keep the session."""
+    wanted = side.config.sessions is not None or side.config.answers_itself(KeepSession)
+    return wanted and not uses_tickets(side, hello)
+
+
+def find_session(side: ServerSide, hello: ClientHello, extended: bool) -> Steps[Session | None]:
+    """The session that the client wants to resume, where it is ours, fresh and fits."""
+    session: Session | None = None
+    ticket = hello.extensions.get(ExtensionType.SESSION_TICKET)
+    if ticket and side.config.tickets:
+        session = yield from ask(side, OpenTicket(ticket, side.now_ms()))
+    elif hello.legacy_session_id and not ticket:
+        session = yield from ask(side, FindSession(None, hello.legacy_session_id, side.now_ms()))
+    if session is None or not fits(side, hello, session, extended):
+        return None
+    side.note_choice("session", "server", ("session",), ("session",), "session", "it is ours, fresh and fits")
+    return session
+
+
+def fits(side: ServerSide, hello: ClientHello, session: Session, extended: bool) -> bool:
+    """Whether this session may be resumed in this connection (RFC 7627, 5.3; RFC 6066, 3)."""
+    if session.extended_master_secret and not extended:
+        raise ExtendedMasterSecretMissing("The client resumes a session and left its extended master secret out.")
+    return (
+        session.version == TLS12
+        and session.is_fresh(side.now_ms())
+        and bool(session.extended_master_secret) == extended
+        and session.cipher_suite in hello.cipher_suites
+        and session.cipher_suite in side.config.cipher_suites
+        and session.server_name == (side.server_name or "").encode()
+        and not (side.config.client_auth is ClientAuth.REQUIRED and not session.peer_chain)
+    )
+
+
+def resume(
+    side: ServerSide, hello: ClientHello, session: Session, random: bytes, alpn: str | None
+) -> Steps[Established]:
+    """The short handshake: we finish first (RFC 5246, 7.3)."""
+    suite = SUITES[session.cipher_suite]
+    chain = tuple(session.peer_chain)
+    peer = Peer(chain)
+    if chain and side.config.client_auth is not ClientAuth.NONE:
+        peer.report = yield from ask(side, VerifyPeer("client", chain, None, None, (), side.now()))
+    extended = bool(session.extended_master_secret)
+    side.transcript.start(suite.hash_name)
+    say_hello(side, hello, suite.suite, random, hello.legacy_session_id, extended, alpn, staple=False)
+    keys = Keys12(side, suite, session.secret, hello.random, random)
+    yield from give_ticket(side, hello, keys, peer, alpn, extended, b"")
+    first = keys.send_finished(side)
+    yield from keys.check_finished(side)
+    return established(side, keys, peer, None, first, alpn, resumed=True)
+
+
+def choose(side: ServerSide, hello: ClientHello) -> Steps[Choice12]:
+    """The identity first, for its key says which suites are left (RFC 8422, 2)."""
+    wanted = find(hello.extensions, SignatureAlgorithms)
+    offered = tuple(wanted.supported_signature_algorithms) if wanted is not None else ()
+    if not offered:
+        raise NoCommonSignatureScheme(
+            "The client offers no signature algorithms, and so only SHA-1 (RFC 5246, 7.4.1.4.1)."
+        )
+    group = choose_group(side, hello)
+    suites = common_suites(side, hello)
+    schemes = common_schemes(side.config.signature_schemes, offered)
+    question = ChooseCertificate("server", TLS12, side.server_name, schemes, (), (), side.now())
+    identity: Identity | None = yield from ask(side, question)
+    if identity is None:
+        raise NoSuitableCertificate(
+            f"No certificate of this server's has a key for what the client verifies: {', '.join(map(str, offered))}."
+        )
+    possible = common_schemes(schemes, identity.signature_schemes)
+    if not possible:
+        raise NoCommonSignatureScheme("This server's key makes no signature that the client verifies.")
+    kind = authentication_of(identity.private_key)
+    usable = tuple(suite for suite in suites if SUITES[suite].authentication == kind)
+    taken = usable[0] if usable else None
+    side.note_choice("cipher_suite", "server", tuple(hello.cipher_suites), usable, taken, "the first for our key")
+    if taken is None:
+        raise NoCommonCipherSuite(
+            f"The client offers {', '.join(map(str, hello.cipher_suites[:12]))}; this server has a certificate for "
+            f"{kind} suites: {', '.join(str(s) for s in side.config.suites_for(TLS12) if kind in str(s))}."
+        )
+    side.note_choice("certificate", "server", (), (), identity, "it fits what the client accepts best")
+    side.note_choice("signature_scheme", "server", offered, possible, possible[0], "the first that our key makes")
+    return Choice12(SUITES[taken], group, identity, possible[0])
+
+
+def common_suites(side: ServerSide, hello: ClientHello) -> tuple[CipherSuite, ...]:
+    """TLS 1.2 suites that both have, in the order of whoever decides."""
+    ours = side.config.suites_for(TLS12)
+    if side.config.prefer_client_order:
+        return tuple(suite for suite in hello.cipher_suites if suite in ours)
+    return tuple(suite for suite in ours if suite in hello.cipher_suites)
+
+
+def choose_group(side: ServerSide, hello: ClientHello) -> NamedGroup:
+    """Our dearest curve that the client has; one without the extension has P-256 (RFC 8422, 4)."""
+    wanted = find(hello.extensions, SupportedGroups)
+    offered = tuple(wanted.named_group_list) if wanted is not None else (NamedGroup.SECP256R1,)
+    ours = [group for group in side.config.groups if group in groups.ECDHE_GROUPS]
+    possible = tuple(group for group in ours if group in offered)
+    side.note_choice("group", "server", offered, possible, possible[0] if possible else None, "our dearest in common")
+    if not possible:
+        raise NoCommonGroup(
+            f"The client offers {', '.join(map(str, offered))}; for TLS 1.2 this server has "
+            f"{', '.join(map(str, ours))}."
+        )
+    return possible[0]
+
+
+def say_hello(
+    side: ServerSide,
+    hello: ClientHello,
+    suite: CipherSuite,
+    random: bytes,
+    session_id: bytes,
+    extended: bool,
+    alpn: str | None,
+    *,
+    staple: bool,
+) -> None:
+    """ServerHello (RFC 5246, 7.4.1.3)."""
+    offered = hello.extensions
+    extensions: dict[ExtensionType, bytes] = {}
+    if (
+        ExtensionType.RENEGOTIATION_INFO in offered
+        or CipherSuite.TLS_EMPTY_RENEGOTIATION_INFO_SCSV in hello.cipher_suites
+    ):
+        extensions |= pack(RenegotiationInfo(b""))
+    if extended:
+        extensions[ExtensionType.EXTENDED_MASTER_SECRET] = b""
+    if ExtensionType.EC_POINT_FORMATS in offered:
+        extensions |= pack(ECPointFormats([ECPointFormat.UNCOMPRESSED]))
+    if side.server_name is not None:
+        extensions[ExtensionType.SERVER_NAME] = b""
+    if alpn is not None:
+        extensions |= pack(ALPN([alpn.encode()]))
+    if uses_tickets(side, hello):
+        extensions[ExtensionType.SESSION_TICKET] = b""
+    if staple:
+        extensions[ExtensionType.STATUS_REQUEST] = b""
+    side.send(ServerHello(TLS12, random, session_id, suite, CompressionMethod.NULL, extensions))
+
+
+def say_who_and_key(
+    side: ServerSide, hello: ClientHello, choice: Choice12, random: bytes, staple: bytes | None
+) -> Steps[KeyShare]:
+    """Certificate, its status, and the signed ephemeral key (RFC 8422, 5.4)."""
+    side.send(Certificate12([one.der for one in choice.identity.chain]))
+    if staple is not None:
+        side.send(CertificateStatus(CertificateStatusType.OCSP, staple))
+    share = groups.generate(choice.group, side.config.random)
+    params = ServerECDHParams(ECCurveType.NAMED_CURVE, choice.group, share.public)
+    content = hello.random + random + params.encode()
+    signature = yield from ask(side, Sign(choice.identity, choice.scheme, content))
+    side.send(ServerKeyExchangeECDHE(params, choice.scheme, signature))
+    return share
+
+
+def request_certificate(side: ServerSide) -> None:
+    """Step 11: ask the client for a certificate, and say whose are welcome."""
+    config = side.config
+    if config.client_auth is ClientAuth.NONE:
+        return
+    authorities: list[bytes] = []
+    if config.send_certificate_authorities and config.trust is not None:
+        authorities = list(config.trust.subjects)
+    side.send(CertificateRequest12(SIGNING_TYPES, list(config.signature_schemes), authorities))
+
+
+def receive_certificate(side: ServerSide) -> Steps[Peer]:
+    """Steps 14 and 17: who the client says it is; its proof comes later."""
+    config = side.config
+    if config.client_auth is ClientAuth.NONE:
+        return Peer()
+    message = yield from expect(Certificate12)
+    chain = tuple(message.certificate_list)
+    if not chain:
+        if config.client_auth is ClientAuth.REQUIRED:
+            raise CertificateMissing12("The client showed no certificate, and this server requires one.")
+        return Peer()
+    check_chain_size(side, chain)
+    report = yield from ask(side, VerifyPeer("client", chain, None, None, (), side.now()))
+    return Peer(chain, report)
+
+
+def check_proof(side: ServerSide, peer: Peer) -> Steps[None]:
+    """The client has the key of its certificate (RFC 5246, 7.4.8)."""
+    covered = side.transcript.messages()
+    verify = yield from expect(CertificateVerify)
+    check_signed(side, "client", leaf_of(peer.chain, peer.report), verify.algorithm, verify.signature, covered)
+    peer.scheme = verify.algorithm
+
+
+def give_ticket(
+    side: ServerSide,
+    hello: ClientHello,
+    keys: Keys12,
+    peer: Peer,
+    alpn: str | None,
+    extended: bool,
+    session_id: bytes,
+) -> Steps[None]:
+    """Let the client resume: a ticket, or a session kept here under its ID (RFC 5077, 3.3)."""
+    session = Session(
+        version=TLS12,
+        cipher_suite=keys.suite.suite,
+        secret=keys.master,
+        created=side.now_ms(),
+        lifetime=side.config.ticket_lifetime,
+        extended_master_secret=int(extended),
+        server_name=(side.server_name or "").encode(),
+        alpn=(alpn or "").encode(),
+        peer_chain=list(peer.chain),
+    )
+    if uses_tickets(side, hello):
+        ticket = yield from ask(side, SealTicket(session, side.now_ms()))
+        side.send(NewSessionTicket12(session.lifetime, ticket or b""))
+    elif session_id:
+        yield from ask(side, KeepSession(session, None, session_id))
+
+
+def established(
+    side: ServerSide,
+    keys: Keys12,
+    peer: Peer,
+    group: NamedGroup | None,
+    first_finished: bytes,
+    alpn: str | None,
+    *,
+    resumed: bool,
+) -> Established:
+    """What stays."""
+    return Established(
+        version=TLS12,
+        cipher_suite=keys.suite.suite,
+        group=group,
+        signature_scheme=peer.scheme,
+        alpn=alpn,
+        server_name=side.server_name,
+        resumed=resumed,
+        peer_chain=peer.chain,
+        peer_report=peer.report,
+        exporter=keys.exporter(),
+        finished_bytes=first_finished,
+    )

@@ -1,0 +1,27 @@
+"""Who is the peer: stores, paths, checks, names, reports, identities. Knows no TLS."""
+
+from handclasp.x509.certificate import Certificate
+from handclasp.x509.errors import CertificateError
+from handclasp.x509.names import Identities, PeerName
+from handclasp.x509.policy import DEPLOYMENT, WEB, NamePolicy, Purpose, VerificationPolicy
+from handclasp.x509.report import Check, PathTried, Report, Verdict
+from handclasp.x509.trust import TrustStore
+from handclasp.x509.verify import verify
+
+__all__ = [
+    "DEPLOYMENT",
+    "WEB",
+    "Certificate",
+    "CertificateError",
+    "Check",
+    "Identities",
+    "NamePolicy",
+    "PathTried",
+    "PeerName",
+    "Purpose",
+    "Report",
+    "TrustStore",
+    "Verdict",
+    "VerificationPolicy",
+    "verify",
+]

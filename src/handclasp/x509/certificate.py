@@ -1,0 +1,188 @@
+"""One certificate, parsed once: what the checks need of it, by short names (RFC 5280, 4).
+
+Parsing is `cryptography`'s. Whatever goes wrong in it, on whatever bytes, comes out as
+`MalformedCertificate`.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from handclasp.x509.errors import MalformedCertificate
+
+__all__ = ["MAX_SIZE", "Certificate"]
+
+MAX_SIZE = 1 << 17
+"""Bytes of the longest certificate that is looked at."""
+
+RSASSA_PSS = "1.2.840.113549.1.1.10"
+_PEM = re.compile(
+    rb"-----BEGIN (?:X509 |TRUSTED )?CERTIFICATE-----\s(.*?)-----END (?:X509 |TRUSTED )?CERTIFICATE-----",
+    re.S,
+)
+
+
+class Certificate:
+    """A certificate by its DER; equal where the bytes are equal."""
+
+    __slots__ = ("__weakref__", "_cache", "der")
+
+    def __init__(self, der: bytes) -> None:
+        if len(der) > MAX_SIZE:
+            raise MalformedCertificate(f"A certificate of {len(der)} bytes; at most {MAX_SIZE} are looked at.")
+        self.der = bytes(der)
+        self._cache: dict[str, Any] = {}
+
+    @classmethod
+    def load(cls, data: bytes) -> Certificate:
+        """The first certificate in PEM or DER bytes."""
+        return cls.load_all(data)[0]
+
+    @classmethod
+    def load_all(cls, data: bytes) -> list[Certificate]:
+        """All certificates in PEM bytes, or the one in DER; raises `MalformedCertificate` for none."""
+        if b"-----BEGIN" not in data:
+            certificate = cls(data)
+            _ = certificate.parsed
+            return [certificate]
+        found = []
+        for block in _PEM.findall(data):
+            try:
+                found.append(interned(base64.b64decode(block, validate=False)))
+            except ValueError:
+                raise MalformedCertificate("A PEM block whose base64 does not decode.") from None
+        if not found:
+            raise MalformedCertificate("No certificate in these PEM bytes.")
+        return found
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Certificate) and self.der == other.der
+
+    def __hash__(self) -> int:
+        return hash(self.der)
+
+    def __repr__(self) -> str:
+        return f"<Certificate {self.subject_text}>"
+
+    def _get(self, name: str, make: Any) -> Any:
+        try:
+            return self._cache[name]
+        except KeyError:
+            pass
+        try:
+            value = self._cache[name] = make()
+        except MalformedCertificate:
+            raise
+        except (ValueError, TypeError, UnsupportedAlgorithm, OverflowError, x509.InvalidVersion) as error:
+            raise MalformedCertificate(f"A certificate does not parse: {error}") from None
+        except Exception as error:  # the parser's own errors have no common class
+            raise MalformedCertificate(f"A certificate does not parse: {type(error).__name__}.") from None
+        return value
+
+    @property
+    def parsed(self) -> x509.Certificate:
+        """`cryptography`'s view of it."""
+        parsed: x509.Certificate = self._get("parsed", lambda: x509.load_der_x509_certificate(self.der))
+        return parsed
+
+    @property
+    def public_key(self) -> Any:
+        """Its public key, an object of `cryptography`'s."""
+        return self._get("public_key", lambda: self.parsed.public_key())
+
+    @property
+    def key_bytes(self) -> bytes:
+        """The public key as SubjectPublicKeyInfo in DER."""
+        der: bytes = self._get(
+            "key_bytes",
+            lambda: self.public_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo),
+        )
+        return der
+
+    @property
+    def is_rsa_pss_key(self) -> bool:
+        """Whether its RSA key is for PSS alone (RFC 4055, 1.2)."""
+        oid = self._get("key_oid", lambda: self.parsed.public_key_algorithm_oid.dotted_string)
+        return bool(oid == RSASSA_PSS)
+
+    @property
+    def subject(self) -> bytes:
+        """The subject's name in DER."""
+        der: bytes = self._get("subject", lambda: self.parsed.subject.public_bytes())
+        return der
+
+    @property
+    def issuer(self) -> bytes:
+        """The issuer's name in DER."""
+        der: bytes = self._get("issuer", lambda: self.parsed.issuer.public_bytes())
+        return der
+
+    @property
+    def subject_text(self) -> str:
+        """The subject's name for people."""
+        try:
+            text: str = self._get("subject_text", lambda: self.parsed.subject.rfc4514_string())
+        except MalformedCertificate:
+            return "(not parsed)"
+        return text or "(no subject)"
+
+    @property
+    def not_before(self) -> datetime:
+        """The first moment of its validity."""
+        when: datetime = self._get("not_before", lambda: self.parsed.not_valid_before_utc)
+        return when
+
+    @property
+    def not_after(self) -> datetime:
+        """The last moment of its validity, itself included."""
+        when: datetime = self._get("not_after", lambda: self.parsed.not_valid_after_utc)
+        return when
+
+    @property
+    def is_self_issued(self) -> bool:
+        """Whether subject and issuer have the same name."""
+        return self.subject == self.issuer
+
+    @property
+    def fingerprint(self) -> bytes:
+        """SHA-256 of the DER."""
+        digest: bytes = self._get("fingerprint", lambda: hashlib.sha256(self.der).digest())
+        return digest
+
+    def extension(self, kind: type[x509.ExtensionType]) -> Any:
+        """The value of an extension, None where it is absent."""
+        extensions = self._get("extensions", self._extensions)
+        return extensions.get(kind.oid, (None, False))[0]
+
+    def extension_critical(self, kind: type[x509.ExtensionType]) -> bool:
+        """Whether that extension is there and critical."""
+        return bool(self._get("extensions", self._extensions).get(kind.oid, (None, False))[1])
+
+    @property
+    def critical_extensions(self) -> frozenset[x509.ObjectIdentifier]:
+        """The extensions that whoever reads this certificate has to understand."""
+        extensions = self._get("extensions", self._extensions)
+        return frozenset(oid for oid, (_, critical) in extensions.items() if critical)
+
+    def raw_extension(self, oid: x509.ObjectIdentifier) -> bytes | None:
+        """The bytes of an extension that `cryptography` has no class for."""
+        value = self._get("extensions", self._extensions).get(oid, (None, False))[0]
+        return value.value if isinstance(value, x509.UnrecognizedExtension) else None
+
+    def _extensions(self) -> dict[x509.ObjectIdentifier, tuple[Any, bool]]:
+        return {one.oid: (one.value, one.critical) for one in self.parsed.extensions}
+
+
+@lru_cache(maxsize=1024)
+def interned(der: bytes) -> Certificate:
+    """The one `Certificate` of these bytes, so that each is parsed once."""
+    return Certificate(der)

@@ -1,0 +1,318 @@
+"""The checks of a path, one function each, and the work they may take (RFC 5280, 6.1)."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, mldsa, rsa
+from cryptography.x509.oid import ExtendedKeyUsageOID
+
+from handclasp.x509.certificate import Certificate
+from handclasp.x509.errors import (
+    BudgetExceeded,
+    CertificateError,
+    CertificateExpired,
+    CertificateNotYetValid,
+    ConstraintViolation,
+    HostNameMismatch,
+    MalformedCertificate,
+    WeakKey,
+    WeakSignatureHash,
+    WrongPurpose,
+)
+from handclasp.x509.names import Identities, PeerName, matches
+from handclasp.x509.policy import Purpose, VerificationPolicy
+from handclasp.x509.report import Check, Verdict
+
+__all__ = ["Findings", "check_leaf", "check_path"]
+
+EKU = {
+    Purpose.SERVER_AUTH: ExtendedKeyUsageOID.SERVER_AUTH,
+    Purpose.CLIENT_AUTH: ExtendedKeyUsageOID.CLIENT_AUTH,
+}
+
+UNDERSTOOD = frozenset(
+    kind.oid
+    for kind in (
+        x509.BasicConstraints,
+        x509.KeyUsage,
+        x509.ExtendedKeyUsage,
+        x509.SubjectAlternativeName,
+        x509.NameConstraints,
+        x509.TLSFeature,
+    )
+)
+"""Extensions whose criticality is honoured; any other that is critical ends the path."""
+
+STRONG_KEYS = (
+    ed25519.Ed25519PublicKey,
+    ed448.Ed448PublicKey,
+    mldsa.MLDSA44PublicKey,
+    mldsa.MLDSA65PublicKey,
+    mldsa.MLDSA87PublicKey,
+)
+
+
+class _Budget:
+    """Work left for one chain, shared by all paths tried."""
+
+    __slots__ = ("names", "signatures", "steps", "verified")
+
+    def __init__(self, policy: VerificationPolicy) -> None:
+        self.signatures = policy.max_signatures
+        self.steps = policy.max_path_steps
+        self.names = policy.max_name_comparisons
+        self.verified: dict[tuple[bytes, bytes], bool] = {}
+
+
+class Findings:
+    """The checks made so far, the first failure, and the work that is left."""
+
+    __slots__ = ("at", "budget", "checks", "error", "policy")
+
+    def __init__(self, policy: VerificationPolicy, at: datetime, budget: _Budget | None = None) -> None:
+        self.policy = policy
+        self.at = at
+        self.budget = budget or _Budget(policy)
+        self.checks: list[Check] = []
+        self.error: CertificateError | None = None
+
+    def branch(self) -> Findings:
+        """A copy for one path; the budget stays common."""
+        twin = Findings(self.policy, self.at, self.budget)
+        twin.checks, twin.error = list(self.checks), self.error
+        return twin
+
+    def passed(self, name: str, of: Certificate, expected: str, presented: str, section: str) -> None:
+        """Note a check that passed."""
+        self.checks.append(Check(name, Verdict.PASSED, of.subject_text, expected, presented, section))
+
+    def skipped(self, name: str, of: Certificate, why: str, section: str) -> None:
+        """Note a check that was not made, and why."""
+        self.checks.append(Check(name, Verdict.SKIPPED, of.subject_text, why, "", section))
+
+    def failed(self, name: str, of: Certificate, expected: str, presented: str, error: CertificateError) -> None:
+        """Note a check that failed; the first one's error leads."""
+        self.checks.append(Check(name, Verdict.FAILED, of.subject_text, expected, presented, error.section))
+        if self.error is None:
+            self.error = error
+
+    def step(self) -> None:
+        """Count one candidate of path building; raises `BudgetExceeded`."""
+        self.budget.steps -= 1
+        if self.budget.steps < 0:
+            raise BudgetExceeded(f"Building a path takes more than {self.policy.max_path_steps} steps.")
+
+    def signed_by(self, child: Certificate, issuer: Certificate) -> bool:
+        """Whether the issuer's key made the child's signature; each pair is tried once."""
+        pair = (child.der, issuer.der)
+        known = self.budget.verified.get(pair)
+        if known is None:
+            self.budget.signatures -= 1
+            if self.budget.signatures < 0:
+                raise BudgetExceeded(f"More than {self.policy.max_signatures} signatures would be verified.")
+            known = self.budget.verified[pair] = _is_signed_by(child, issuer)
+        return known
+
+
+def _is_signed_by(child: Certificate, issuer: Certificate) -> bool:
+    try:
+        child.parsed.verify_directly_issued_by(issuer.parsed)
+    except (InvalidSignature, ValueError, TypeError, UnsupportedAlgorithm, MalformedCertificate):
+        return False
+    return True
+
+
+def check_leaf(
+    findings: Findings, leaf: Certificate, identities: Identities, purpose: Purpose, name: PeerName | None
+) -> None:
+    """What concerns the peer's own certificate alone."""
+    _check_name(findings, leaf, identities, name)
+    _check_purpose(findings, leaf, purpose)
+
+
+def check_path(findings: Findings, path: tuple[Certificate, ...]) -> None:
+    """What concerns each certificate of a path and its place in it; the signatures are good already."""
+    leaf, *above = path
+    last = path[-1]
+    for one in path:
+        _check_dates(findings, one)
+        _check_key(findings, one)
+        if one is not last:
+            _check_hash(findings, one)
+            findings.passed("signature", one, "the issuer's signature", "good", "RFC 5280, 6.1.3")
+        _check_critical(findings, one)
+    for depth, issuer in enumerate(above):
+        _check_authority(findings, issuer, sum(not one.is_self_issued for one in path[1 : depth + 1]))
+        _check_name_constraints(findings, issuer, path[: depth + 1])
+    findings.passed("authority", last, "a trusted root", last.subject_text, "RFC 5280, 6.1")
+    findings.skipped("revocation", leaf, "no revocation source was given", "RFC 5280, 6.3")
+
+
+def _check_name(findings: Findings, leaf: Certificate, identities: Identities, name: PeerName | None) -> None:
+    if name is None:
+        findings.skipped("host name", leaf, "no name was asked for", "RFC 9525, 6")
+        return
+    presented = identities.presented()
+    if matches(name, identities, findings.policy):
+        findings.passed("host name", leaf, str(name), presented, "RFC 9525, 6")
+        return
+    error = HostNameMismatch(f"The certificate is for {presented}; the connection asked for {name}.")
+    findings.failed("host name", leaf, str(name), presented, error)
+
+
+def _check_purpose(findings: Findings, one: Certificate, purpose: Purpose) -> None:
+    usage = one.extension(x509.ExtendedKeyUsage)
+    wanted = EKU[purpose]
+    if usage is not None and wanted not in usage and ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE not in usage:
+        uses = ", ".join(oid._name if oid._name != "Unknown OID" else oid.dotted_string for oid in usage)
+        error = WrongPurpose(f"The certificate of {one.subject_text} is for {uses}, and not for {purpose.value}.")
+        findings.failed("purpose", one, purpose.value, uses, error)
+        return
+    key_usage = one.extension(x509.KeyUsage)
+    if key_usage is not None and not key_usage.digital_signature:
+        error = WrongPurpose(f"The key of {one.subject_text} may not sign, as a handshake has it do.")
+        findings.failed("purpose", one, "digitalSignature", "another key usage", error)
+        return
+    findings.passed("purpose", one, purpose.value, "allowed", "RFC 5280, 4.2.1.12")
+
+
+def _check_dates(findings: Findings, one: Certificate) -> None:
+    first, last, at = one.not_before, one.not_after, findings.at
+    presented = f"{first:%Y-%m-%d %H:%M:%S} to {last:%Y-%m-%d %H:%M:%S} UTC"
+    expected = f"{at:%Y-%m-%d %H:%M:%S} UTC"
+    if at < first:
+        error: CertificateError = CertificateNotYetValid(
+            f"The certificate of {one.subject_text} is valid from {first:%Y-%m-%d %H:%M:%S} UTC; it is {expected} now."
+        )
+    elif at.replace(microsecond=0) > last:
+        error = CertificateExpired(
+            f"The certificate of {one.subject_text} expired on {last:%Y-%m-%d %H:%M:%S} UTC; it is {expected} now."
+        )
+    else:
+        findings.passed("expiration", one, expected, presented, "RFC 5280, 4.1.2.5")
+        return
+    findings.failed("expiration", one, expected, presented, error)
+
+
+def _check_key(findings: Findings, one: Certificate) -> None:
+    key, policy = one.public_key, findings.policy
+    if isinstance(key, rsa.RSAPublicKey):
+        strong, presented = key.key_size >= policy.min_rsa_bits, f"RSA, {key.key_size} bits"
+    elif isinstance(key, ec.EllipticCurvePublicKey):
+        strong, presented = key.curve.name in policy.curves, f"elliptic curve {key.curve.name}"
+    else:
+        strong, presented = isinstance(key, STRONG_KEYS), type(key).__name__.removesuffix("PublicKey")
+    if strong:
+        findings.passed("key strength", one, "a strong key", presented, WeakKey.section)
+    else:
+        error = WeakKey(f"The key of {one.subject_text} is too weak for this policy: {presented}.")
+        findings.failed("key strength", one, "a strong key", presented, error)
+
+
+def _check_hash(findings: Findings, one: Certificate) -> None:
+    try:
+        algorithm = one.parsed.signature_hash_algorithm
+    except UnsupportedAlgorithm:
+        presented = one.parsed.signature_algorithm_oid.dotted_string
+    else:
+        presented = "none of its own" if algorithm is None else algorithm.name
+        if algorithm is None or algorithm.name in findings.policy.hashes:
+            findings.passed("signature hash", one, "SHA-256 or stronger", presented, "RFC 9155, 2")
+            return
+    error = WeakSignatureHash(f"The certificate of {one.subject_text} is signed over {presented}.")
+    findings.failed("signature hash", one, "SHA-256 or stronger", presented, error)
+
+
+def _check_critical(findings: Findings, one: Certificate) -> None:
+    unknown = [oid.dotted_string for oid in one.critical_extensions - UNDERSTOOD]
+    if unknown:
+        error = ConstraintViolation(
+            f"The certificate of {one.subject_text} has a critical extension that is not understood: {unknown[0]}."
+        )
+        findings.failed("constraints", one, "known critical extensions", ", ".join(unknown), error)
+
+
+def _check_authority(findings: Findings, issuer: Certificate, below: int) -> None:
+    """`below`: the intermediates between this issuer and the leaf, self-issued ones left out."""
+    basic = issuer.extension(x509.BasicConstraints)
+    usage = issuer.extension(x509.KeyUsage)
+    if basic is None or not basic.ca:
+        presented = "no authority"
+    elif usage is not None and not usage.key_cert_sign:
+        presented = "an authority whose key may not sign certificates"
+    elif basic.path_length is not None and below > basic.path_length:
+        presented = f"an authority with at most {basic.path_length} intermediates below it; here are {below}"
+    else:
+        findings.passed("constraints", issuer, "an authority", "an authority", "RFC 5280, 4.2.1.9")
+        return
+    error = ConstraintViolation(f"{issuer.subject_text} issued in this path and is {presented}.")
+    findings.failed("constraints", issuer, "an authority", presented, error)
+
+
+def _check_name_constraints(findings: Findings, issuer: Certificate, below: tuple[Certificate, ...]) -> None:
+    constraints = issuer.extension(x509.NameConstraints)
+    if constraints is None:
+        return
+    for one in below:
+        if one.is_self_issued and one is not below[0]:
+            continue
+        bad = _forbidden_name(findings, constraints, one)
+        if bad is not None:
+            error = ConstraintViolation(f"{issuer.subject_text} may not issue for {bad}.")
+            findings.failed("constraints", one, "names that the authority may issue for", bad, error)
+            return
+    findings.passed("constraints", issuer, "names it may issue for", "kept", "RFC 5280, 4.2.1.10")
+
+
+def _forbidden_name(findings: Findings, constraints: x509.NameConstraints, one: Certificate) -> str | None:
+    san = one.extension(x509.SubjectAlternativeName)
+    names: list[x509.GeneralName] = [] if san is None else list(san)
+    if one.parsed.subject.rdns:
+        names.append(x509.DirectoryName(one.parsed.subject))
+    for name in names:
+        for subtree in constraints.excluded_subtrees or ():
+            if type(subtree) is type(name) and _within(findings, name, subtree):
+                return str(name.value)
+        permitted = [tree for tree in constraints.permitted_subtrees or () if type(tree) is type(name)]
+        if permitted and not any(_within(findings, name, tree) for tree in permitted):
+            return str(name.value)
+    return None
+
+
+def _within(findings: Findings, name: x509.GeneralName, tree: x509.GeneralName) -> bool:
+    """Whether a name lies in a subtree of its own kind (RFC 5280, 4.2.1.10)."""
+    findings.budget.names -= 1
+    if findings.budget.names < 0:
+        raise BudgetExceeded(
+            f"More than {findings.policy.max_name_comparisons} names would be held against constraints."
+        )
+    if isinstance(name, x509.DNSName):
+        return _under(name.value.lower(), tree.value.lower())
+    if isinstance(name, x509.IPAddress):
+        address: Any = name.value
+        return address in tree.value
+    if isinstance(name, x509.RFC822Name):
+        return _mail_within(name.value.lower(), tree.value.lower())
+    if isinstance(name, x509.UniformResourceIdentifier):
+        host = name.value.partition("://")[2].partition("/")[0].rpartition("@")[2].partition(":")[0].lower()
+        wanted = tree.value.lower()
+        return host.endswith(wanted) if wanted.startswith(".") else host == wanted
+    if isinstance(name, x509.DirectoryName):
+        rdns, prefix = list(name.value.rdns), list(tree.value.rdns)
+        return rdns[: len(prefix)] == prefix
+    return False
+
+
+def _under(host: str, domain: str) -> bool:
+    return not domain or host == domain or host.endswith("." + domain.removeprefix("."))
+
+
+def _mail_within(address: str, tree: str) -> bool:
+    host = address.rpartition("@")[2]
+    if "@" in tree:
+        return address == tree
+    return host.endswith(tree) if tree.startswith(".") else host == tree

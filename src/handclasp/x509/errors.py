@@ -1,0 +1,144 @@
+"""Each way a certificate can be refused, with the alert that says so (RFC 8446, 6.2; RFC 5280, 6)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from handclasp.errors import PeerError
+from handclasp.wire.iana import AlertDescription
+
+if TYPE_CHECKING:
+    from handclasp.x509.report import Report
+
+__all__ = [
+    "BudgetExceeded",
+    "CertificateError",
+    "CertificateExpired",
+    "CertificateNotYetValid",
+    "CertificateRevoked",
+    "ConstraintViolation",
+    "HostNameMismatch",
+    "MalformedCertificate",
+    "PolicyViolation",
+    "RevocationUnknown",
+    "SignatureInvalid",
+    "UnknownAuthority",
+    "WeakKey",
+    "WeakSignatureHash",
+    "WrongPurpose",
+]
+
+
+class CertificateError(PeerError):
+    """The peer's certificate was refused; `report` has every check that was made."""
+
+    alert = AlertDescription.BAD_CERTIFICATE
+    section = "RFC 5280, 6"
+    step: ClassVar[int | None] = 13
+
+    def __init__(self, message: str, report: Report | None = None) -> None:
+        super().__init__(message)
+        self.report = report
+
+
+class MalformedCertificate(CertificateError):
+    """Bytes that are no certificate (RFC 5280, 4.1)."""
+
+    section = "RFC 5280, 4.1"
+    mend = "Have the certificate issued again; its bytes are not DER as RFC 5280 wants it."
+
+
+class CertificateExpired(CertificateError):
+    """The certificate's last day is over (RFC 5280, 4.1.2.5)."""
+
+    alert = AlertDescription.CERTIFICATE_EXPIRED
+    section = "RFC 5280, 4.1.2.5"
+    mend = "Renew the certificate, or set this machine's clock right."
+
+
+class CertificateNotYetValid(CertificateError):
+    """The certificate's first day is to come; TLS has one alert for both ends (RFC 8446, 6.2)."""
+
+    alert = AlertDescription.CERTIFICATE_EXPIRED
+    section = "RFC 5280, 4.1.2.5"
+    mend = "Set this machine's clock right, or wait until the certificate's first day."
+
+
+class UnknownAuthority(CertificateError):
+    """No path from the certificate to an authority that is trusted here (RFC 5280, 6.1)."""
+
+    alert = AlertDescription.UNKNOWN_CA
+    section = "RFC 5280, 6.1"
+    mend = "Add the issuing root to the trusted authorities, or have the peer send its intermediates."
+
+
+class SignatureInvalid(CertificateError):
+    """A certificate whose signature its issuer's key did not make (RFC 5280, 6.1.3)."""
+
+    section = "RFC 5280, 6.1.3"
+    mend = "The certificate was changed, or another authority of the same name issued it."
+
+
+class HostNameMismatch(CertificateError):
+    """The certificate is for other names; bad_certificate is what most stacks send (RFC 9525, 6)."""
+
+    section = "RFC 9525, 6"
+    mend = "Connect by a name in the certificate, or issue one that has the name you connect by."
+
+
+class WrongPurpose(CertificateError):
+    """The certificate is not for this use (RFC 5280, 4.2.1.3 and 4.2.1.12)."""
+
+    alert = AlertDescription.UNSUPPORTED_CERTIFICATE
+    section = "RFC 5280, 4.2.1.12"
+    mend = "Issue a certificate whose key usage and extended key usage allow this."
+
+
+class CertificateRevoked(CertificateError):
+    """The authority took the certificate back (RFC 5280, 6.3)."""
+
+    alert = AlertDescription.CERTIFICATE_REVOKED
+    section = "RFC 5280, 6.3"
+    mend = "Have a new certificate issued, with a new key."
+
+
+class RevocationUnknown(CertificateError):
+    """Whether the certificate was revoked cannot be told, and the policy wants to know (RFC 5280, 6.3)."""
+
+    alert = AlertDescription.CERTIFICATE_UNKNOWN
+    section = "RFC 5280, 6.3"
+    mend = "Give the verifier a fresh CRL or OCSP response of the issuing authority."
+
+
+class WeakSignatureHash(CertificateError):
+    """A signature over a hash that is broken or phased out (RFC 9155; mission row S14)."""
+
+    section = "RFC 9155, 2"
+    mend = "Have the certificate issued again, signed with SHA-256 or stronger."
+
+
+class WeakKey(CertificateError):
+    """A key too short, or of a kind that the policy leaves out."""
+
+    section = "RFC 8446, 4.4.2.2"
+    mend = "Issue a certificate for an RSA key of 2048 bits or more, or an elliptic curve key."
+
+
+class ConstraintViolation(CertificateError):
+    """A path that breaks what an authority in it may issue (RFC 5280, 4.2.1.9 and 4.2.1.10)."""
+
+    section = "RFC 5280, 6.1.4"
+    mend = "Have the certificate issued by an authority that may issue it."
+
+
+class PolicyViolation(CertificateError):
+    """A path without a certificate policy that is wanted (RFC 5280, 6.1.5)."""
+
+    section = "RFC 5280, 6.1.5"
+
+
+class BudgetExceeded(CertificateError):
+    """Judging this chain would take more work than the policy allows."""
+
+    section = "RFC 5280, 8"
+    mend = "Send only the certificates of the path, or raise the budget in the policy."

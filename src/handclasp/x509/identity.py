@@ -1,0 +1,258 @@
+"""What a party shows of itself: a chain and the key to it; and which of several to show.
+
+Selection goes by name, key type, accepted authorities, purpose and dates, and says of each
+identity that was passed over why (mission row S11).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_der_private_key,
+    load_pem_private_key,
+    pkcs12,
+)
+
+from handclasp.crypto.signatures import schemes_for
+from handclasp.errors import UsageError
+from handclasp.wire.iana import ProtocolVersion, SignatureScheme
+from handclasp.x509.certificate import Certificate, interned
+from handclasp.x509.checks import EKU
+from handclasp.x509.errors import MalformedCertificate
+from handclasp.x509.names import Identities, PeerName, matches
+from handclasp.x509.policy import WEB, Purpose
+
+if TYPE_CHECKING:
+    from handclasp.wire.extensions import OidFilter
+
+__all__ = ["Identity", "KeyMismatch", "Selection", "UnreadableIdentity", "select"]
+
+
+class UnreadableIdentity(UsageError):
+    """A certificate or key that could not be read; the message says which and why."""
+
+
+class KeyMismatch(UsageError):
+    """A private key that is not the certificate's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A certificate chain, the party's own first, and its private key."""
+
+    chain: tuple[Certificate, ...]
+    private_key: Any = field(repr=False)
+    """A private key of `cryptography`'s, or an object with the same `public_key` and `sign`."""
+    ocsp_response: bytes | None = field(default=None, repr=False)
+    """Stapled where the peer asks for it."""
+    scts: tuple[bytes, ...] = field(default=(), repr=False)
+
+    def __post_init__(self) -> None:
+        if not self.chain:
+            raise UnreadableIdentity("An identity needs at least one certificate.")
+        public = self.private_key.public_key()
+        der = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        if der != self.chain[0].key_bytes:
+            raise KeyMismatch(f"The private key does not belong to the certificate of {self.chain[0].subject_text}.")
+
+    @classmethod
+    def from_files(
+        cls,
+        certificate: str | os.PathLike[str],
+        key: str | os.PathLike[str] | None = None,
+        password: bytes | None = None,
+    ) -> Identity:
+        """From PEM or DER files; without `key` the first file holds both, or is a PKCS #12 file."""
+        data = _read(certificate)
+        if key is None and b"-----BEGIN" not in data:
+            return cls.from_pkcs12(data, password)
+        return cls.from_pem(data, data if key is None else _read(key), password)
+
+    @classmethod
+    def from_pem(cls, certificates: bytes, key: bytes, password: bytes | None = None) -> Identity:
+        """From bytes, PEM or DER."""
+        try:
+            chain = Certificate.load_all(certificates)
+        except MalformedCertificate as error:
+            raise UnreadableIdentity(str(error)) from None
+        load = load_pem_private_key if b"-----BEGIN" in key else load_der_private_key
+        try:
+            private = load(key, password)
+        except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+            raise UnreadableIdentity(f"The private key could not be read: {error}") from None
+        return cls(_in_order(chain, private), private)
+
+    @classmethod
+    def from_pkcs12(cls, data: bytes, password: bytes | None = None) -> Identity:
+        """From the bytes of a PKCS #12 file (RFC 7292)."""
+        try:
+            private, leaf, others = pkcs12.load_key_and_certificates(data, password)
+        except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+            raise UnreadableIdentity(f"The PKCS #12 file could not be read: {error}") from None
+        if private is None or leaf is None:
+            raise UnreadableIdentity("The PKCS #12 file holds no private key with its certificate.")
+        chain = [interned(one.public_bytes(Encoding.DER)) for one in (leaf, *others)]
+        return cls(tuple(chain), private)
+
+    @property
+    def leaf(self) -> Certificate:
+        """The party's own certificate."""
+        return self.chain[0]
+
+    @property
+    def signature_schemes(self) -> tuple[SignatureScheme, ...]:
+        """Schemes that the key can make, in any version."""
+        pss = self.leaf.is_rsa_pss_key
+        return schemes_for(self.private_key, ProtocolVersion.TLS12, rsa_pss_key=pss) or schemes_for(
+            self.private_key, ProtocolVersion.TLS13, rsa_pss_key=pss
+        )
+
+
+def _read(path: str | os.PathLike[str]) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise UnreadableIdentity(f"{path} could not be read: {error.strerror}.") from None
+
+
+def _in_order(chain: list[Certificate], private: Any) -> tuple[Certificate, ...]:
+    """The key's own certificate first; files have them in any order."""
+    der = private.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    own = [one for one in chain if one.key_bytes == der]
+    if not own:
+        raise KeyMismatch("The private key does not belong to any of the certificates.")
+    return (own[0], *(one for one in chain if one is not own[0]))
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The identity that fits best, and why each other was passed over."""
+
+    identity: Identity | None
+    passed_over: tuple[tuple[Identity, str], ...] = ()
+
+
+def select(
+    identities: Iterable[Identity],
+    *,
+    server_name: str | None,
+    signature_schemes: Sequence[SignatureScheme],
+    certificate_authorities: Sequence[bytes],
+    purpose: Purpose,
+    at: datetime,
+    oid_filters: Sequence[OidFilter] = (),
+) -> Selection:
+    """Choose what to show.
+
+    A server shows the identity whose certificate has the name asked for, else its first; a client
+    shows only one that the server accepts. Expired identities come last rather than never: the
+    peer's refusal tells more than our silence.
+    """
+    candidates = list(identities)
+    if len(candidates) == 1 and purpose is Purpose.SERVER_AUTH:
+        only = candidates[0]
+        why = _key_unfit(only, signature_schemes)
+        return Selection(only) if why is None else Selection(None, ((only, why),))
+    ranked: list[tuple[int, int, Identity]] = []
+    passed_over: list[tuple[Identity, str]] = []
+    for index, identity in enumerate(candidates):
+        why = _key_unfit(identity, signature_schemes) or (
+            _client_unfit(identity, certificate_authorities, oid_filters) if purpose is Purpose.CLIENT_AUTH else None
+        )
+        if why is not None:
+            passed_over.append((identity, why))
+            continue
+        ranked.append((_rank(identity, server_name, purpose, at, certificate_authorities), index, identity))
+    if not ranked:
+        return Selection(None, tuple(passed_over))
+    ranked.sort(key=lambda entry: entry[:2])
+    best = ranked[0][2]
+    passed_over += [(other, "another fits better") for _, _, other in ranked[1:]]
+    return Selection(best, tuple(passed_over))
+
+
+def _key_unfit(identity: Identity, schemes: Sequence[SignatureScheme]) -> str | None:
+    if any(scheme in schemes for scheme in identity.signature_schemes):
+        return None
+    return "the peer verifies no signature that its key makes"
+
+
+def _client_unfit(identity: Identity, authorities: Sequence[bytes], filters: Sequence[OidFilter]) -> str | None:
+    if authorities and not any(one.issuer in authorities for one in identity.chain):
+        return "the server does not trust its authority"
+    usage = identity.leaf.extension(x509.ExtendedKeyUsage)
+    if usage is not None and EKU[Purpose.CLIENT_AUTH] not in usage:
+        return "it is not for clients"
+    for one in filters:
+        if not _has_values(identity.leaf, one):
+            return "it lacks an extension that the server wants"
+    return None
+
+
+def _has_values(leaf: Certificate, wanted: OidFilter) -> bool:
+    """Whether a certificate has the filter's extension with all its values (RFC 8446, 4.2.5)."""
+    kind = wanted.certificate_extension_oid
+    if kind == KEY_USAGE:
+        have = leaf.extension(x509.KeyUsage)
+        return (
+            have is not None
+            and _bits(have.public_bytes()) & (bits := _bits(wanted.certificate_extension_values)) == bits
+        )
+    if kind == EXTENDED_KEY_USAGE:
+        uses = leaf.extension(x509.ExtendedKeyUsage)
+        return uses is not None and all(
+            oid in uses.public_bytes() for oid in _sequence(wanted.certificate_extension_values)
+        )
+    return True  # a client that does not know the extension passes over the filter
+
+
+KEY_USAGE = bytes.fromhex("0603551d0f")
+EXTENDED_KEY_USAGE = bytes.fromhex("0603551d25")
+
+
+def _bits(der: bytes) -> int:
+    """The bits of a DER BIT STRING, the first one highest of sixteen."""
+    return int.from_bytes(der[3:5].ljust(2, b"\0"), "big") if len(der) > 3 and der[0] == 3 else 0
+
+
+def _sequence(der: bytes) -> list[bytes]:
+    """The elements of a short DER SEQUENCE."""
+    found, at = [], 2
+    while at + 2 <= len(der):
+        end = at + 2 + der[at + 1]
+        found.append(der[at:end])
+        at = end
+    return found
+
+
+def _rank(
+    identity: Identity,
+    server_name: str | None,
+    purpose: Purpose,
+    at: datetime,
+    authorities: Sequence[bytes],
+) -> int:
+    """The smaller, the better."""
+    leaf = identity.leaf
+    rank = 0 if leaf.not_before <= at <= leaf.not_after else 8
+    if purpose is Purpose.SERVER_AUTH:
+        if server_name is not None:
+            names = Identities.of(leaf)
+            exact = server_name in names.dns
+            try:
+                rank += 0 if exact else 1 if matches(PeerName.of(server_name), names, WEB) else 4
+            except UsageError:
+                rank += 4
+        if authorities and not any(one.issuer in authorities for one in identity.chain):
+            rank += 2
+    return rank

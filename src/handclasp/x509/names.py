@@ -1,0 +1,132 @@
+"""Does a certificate name this server? (RFC 9525, 6; RFC 5280, 4.2.1.6; mission rows S18 to S20)."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+
+import idna
+from cryptography import x509
+from cryptography.x509.oid import NameOID
+
+from handclasp.errors import UsageError
+from handclasp.x509.certificate import Certificate
+from handclasp.x509.errors import MalformedCertificate
+from handclasp.x509.policy import NamePolicy, VerificationPolicy
+
+__all__ = ["Identities", "PeerName", "matches", "normalize_host"]
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+class BadName(UsageError):
+    """A server name that no certificate can have."""
+
+
+@dataclass(frozen=True, slots=True)
+class PeerName:
+    """The name we connect by: a host name in its ASCII form, or an address."""
+
+    host: str | None = None
+    address: Address | None = None
+
+    @classmethod
+    def of(cls, name: str | Address | PeerName) -> PeerName:
+        """From a string or an address; raises `BadName` for a string that is neither."""
+        if isinstance(name, PeerName):
+            return name
+        if not isinstance(name, str):
+            return cls(address=name)
+        try:
+            return cls(address=ipaddress.ip_address(name.strip("[]")))
+        except ValueError:
+            return cls(host=normalize_host(name))
+
+    def __str__(self) -> str:
+        return self.host if self.host is not None else str(self.address)
+
+
+def normalize_host(name: str) -> str:
+    """The host name as DNS and certificates have it: A-labels, lower case, no final dot."""
+    text = name.rstrip(".").lower()
+    if text.isascii():
+        labels = text.split(".")
+        if not text or len(text) > 253 or not all(_is_label(label) for label in labels):
+            raise BadName(f"{name!r} is no host name.")
+        return text
+    try:
+        return idna.encode(text, uts46=True).decode("ascii")
+    except idna.IDNAError as error:
+        raise BadName(f"{name!r} is no host name: {error}") from None
+
+
+def _is_label(label: str) -> bool:
+    return 0 < len(label) <= 63 and all(c.isalnum() or c in "-_" for c in label) and label[0] != "-" != label[-1]
+
+
+@dataclass(frozen=True, slots=True)
+class Identities:
+    """Every name that a certificate gives its subject."""
+
+    dns: tuple[str, ...]
+    addresses: tuple[Address, ...]
+    uris: tuple[str, ...]
+    emails: tuple[str, ...]
+    common_names: tuple[str, ...]
+    subject: str
+    has_san: bool
+
+    @classmethod
+    def of(cls, certificate: Certificate) -> Identities:
+        """From a certificate's subject and SAN; raises `MalformedCertificate`."""
+        san = certificate.extension(x509.SubjectAlternativeName)
+        subject = certificate.parsed.subject
+        try:
+            return cls(
+                dns=() if san is None else tuple(san.get_values_for_type(x509.DNSName)),
+                addresses=()
+                if san is None
+                else tuple(
+                    one
+                    for one in san.get_values_for_type(x509.IPAddress)
+                    if isinstance(one, (ipaddress.IPv4Address, ipaddress.IPv6Address))
+                ),
+                uris=() if san is None else tuple(san.get_values_for_type(x509.UniformResourceIdentifier)),
+                emails=() if san is None else tuple(san.get_values_for_type(x509.RFC822Name)),
+                common_names=tuple(str(one.value) for one in subject.get_attributes_for_oid(NameOID.COMMON_NAME)),
+                subject=certificate.subject_text,
+                has_san=san is not None,
+            )
+        except ValueError as error:
+            raise MalformedCertificate(f"A certificate's names do not parse: {error}") from None
+
+    def presented(self) -> str:
+        """The names, for a sentence."""
+        names = [*self.dns, *map(str, self.addresses), *self.uris, *self.emails]
+        if names:
+            return ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
+        return f"the subject {self.subject}"
+
+
+def matches(name: PeerName, identities: Identities, policy: VerificationPolicy) -> bool:
+    """Whether one of the identities is this name, under the policy."""
+    if name.address is not None:
+        return name.address in identities.addresses
+    host = name.host or ""
+    if any(_dns_matches(host, pattern, policy.wildcards) for pattern in identities.dns):
+        return True
+    if policy.names is not NamePolicy.SAN_THEN_CN or identities.has_san:
+        return False
+    return any(_dns_matches(host, common, policy.wildcards) for common in identities.common_names)
+
+
+def _dns_matches(host: str, pattern: str, wildcards: bool) -> bool:
+    """One label for a leftmost "*" that stands alone, and never directly above a top-level domain."""
+    pattern = pattern.rstrip(".").lower()
+    if "*" not in pattern:
+        return host == pattern
+    if not wildcards or not pattern.startswith("*.") or "*" in pattern[1:]:
+        return False
+    suffix = pattern[1:]
+    first, dot, rest = host.partition(".")
+    return bool(first) and dot + rest == suffix and suffix.count(".") >= 2

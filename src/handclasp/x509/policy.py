@@ -1,0 +1,60 @@
+"""What a verifier insists on, frozen and shared (mission rows S14 to S20)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from handclasp.errors import ConfigError
+
+__all__ = ["DEPLOYMENT", "WEB", "NamePolicy", "Purpose", "VerificationPolicy"]
+
+
+class Purpose(Enum):
+    """What the certificate is to be used for (RFC 5280, 4.2.1.12)."""
+
+    SERVER_AUTH = "serverAuth"
+    CLIENT_AUTH = "clientAuth"
+
+
+class NamePolicy(Enum):
+    """Where a server's name is looked for (mission row S18)."""
+
+    SAN_ONLY = "san-only"
+    SAN_THEN_CN = "san-then-cn"
+    """The subject's common name counts, and only where there is no SAN."""
+    OFF = "off"
+    """The server's name is not checked: anybody with a certificate of a trusted authority will do."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerificationPolicy:
+    """How strict to be; the defaults are those of the public web."""
+
+    names: NamePolicy = NamePolicy.SAN_ONLY
+    wildcards: bool = True
+    """Whether "*.example.com" matches one label (RFC 9525, 6.3; mission row S19)."""
+    hashes: frozenset[str] = frozenset({"sha256", "sha384", "sha512", "sha3-256", "sha3-384", "sha3-512"})
+    """Hashes that a signature may be over; signatures that bring their own, as Ed25519, always may."""
+    min_rsa_bits: int = 2048
+    curves: frozenset[str] = frozenset({"secp256r1", "secp384r1", "secp521r1"})
+    max_chain_depth: int = 8
+    """Intermediates in a path."""
+    max_signatures: int = 64
+    """Signatures verified for one chain."""
+    max_path_steps: int = 256
+    """Candidates tried while a path is built."""
+    max_name_comparisons: int = 4096
+    """Names held against name constraints for one chain."""
+
+    def __post_init__(self) -> None:
+        for name in ("max_signatures", "max_path_steps", "max_name_comparisons"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} has to be at least 1.")
+
+
+WEB = VerificationPolicy()
+"""The public web's rules: SAN only, wildcards for one label."""
+
+DEPLOYMENT = VerificationPolicy(wildcards=False, names=NamePolicy.SAN_THEN_CN)
+"""A deployment's own rules: no wildcards, the common name where an old certificate has no SAN."""

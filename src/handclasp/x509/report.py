@@ -1,0 +1,102 @@
+"""The verdict on a peer's certificates: every check by name, for which certificate, and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from handclasp.wire.iana import AlertDescription
+from handclasp.x509.certificate import Certificate
+from handclasp.x509.errors import CertificateError
+from handclasp.x509.names import Identities
+
+__all__ = ["Check", "PathTried", "Report", "Verdict"]
+
+
+class Verdict(Enum):
+    """How a check ended."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One check of one certificate."""
+
+    name: str
+    """One of "signature", "expiration", "authority", "purpose", "host name", "signature hash",
+    "key strength", "constraints", "revocation", "policies" (mission row S16)."""
+    verdict: Verdict
+    subject: str
+    """The certificate it was made of."""
+    expected: str
+    presented: str
+    section: str
+
+    def to_dict(self) -> dict[str, str]:
+        """For JSON."""
+        return {
+            "check": self.name,
+            "verdict": self.verdict.value,
+            "certificate": self.subject,
+            "expected": self.expected,
+            "presented": self.presented,
+            "section": self.section,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class PathTried:
+    """One path, from the leaf towards an anchor, and what was found on it."""
+
+    certificates: tuple[Certificate, ...]
+    checks: tuple[Check, ...]
+    error: CertificateError | None
+
+
+@dataclass(slots=True)
+class Report:
+    """What `verify` found."""
+
+    leaf: Certificate | None
+    path: tuple[Certificate, ...] | None
+    """The accepted path, leaf to anchor; None where there is none."""
+    checks: tuple[Check, ...]
+    """Those of the accepted path, or of the one that came furthest."""
+    paths: tuple[PathTried, ...]
+    error: CertificateError | None
+    identities: Identities | None
+    valid_from: float = 0.0
+    valid_until: float = 0.0
+    """Between these, in seconds since 1970, the answer stays the same."""
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the peer is who it should be."""
+        return self.error is None
+
+    def raise_if_refused(self) -> None:
+        """Raise the `CertificateError` of a refusal."""
+        if self.error is not None:
+            raise self.error
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        error = self.error
+        return {
+            "accepted": self.accepted,
+            "path": None if self.path is None else [one.subject_text for one in self.path],
+            "checks": [check.to_dict() for check in self.checks],
+            "error": None
+            if error is None
+            else {
+                "kind": type(error).__name__,
+                "message": str(error),
+                "mend": error.mend,
+                "section": error.section,
+                "alert": AlertDescription(error.alert).name.lower(),
+            },
+        }

@@ -1,0 +1,108 @@
+"""Who is trusted: certificates that need no proof, by the name they issue under."""
+
+from __future__ import annotations
+
+import os
+import ssl
+from collections.abc import Iterable
+from functools import lru_cache
+from pathlib import Path
+
+from handclasp.errors import ConfigError
+from handclasp.x509.certificate import Certificate, interned
+from handclasp.x509.errors import MalformedCertificate
+
+__all__ = ["TrustStore"]
+
+
+class TrustStore:
+    """A fixed set of trust anchors; one object serves all connections."""
+
+    __slots__ = ("_by_subject", "anchors")
+
+    def __init__(self, anchors: Iterable[Certificate]) -> None:
+        self.anchors: tuple[Certificate, ...] = tuple(dict.fromkeys(anchors))
+        self._by_subject: dict[bytes, tuple[Certificate, ...]] | None = None
+
+    def __repr__(self) -> str:
+        return f"<TrustStore of {len(self.anchors)} anchors>"
+
+    @classmethod
+    def of(cls, *certificates: Certificate | bytes) -> TrustStore:
+        """These certificates, parsed or in DER."""
+        return cls(one if isinstance(one, Certificate) else interned(one) for one in certificates)
+
+    @classmethod
+    def from_pem(cls, data: bytes) -> TrustStore:
+        """All certificates in PEM bytes, or the one in DER."""
+        return cls(Certificate.load_all(data))
+
+    @classmethod
+    def from_file(cls, path: str | os.PathLike[str]) -> TrustStore:
+        """All certificates in a PEM or DER file; raises `ConfigError` where there is none."""
+        try:
+            return cls.from_pem(Path(path).read_bytes())
+        except (OSError, MalformedCertificate) as error:
+            raise ConfigError(f"No trusted authorities could be read from {path}: {error}") from None
+
+    @classmethod
+    def from_directory(cls, path: str | os.PathLike[str]) -> TrustStore:
+        """All certificates in the files of a directory; files that hold none are passed over."""
+        found: list[Certificate] = []
+        try:
+            files = sorted(file for file in Path(path).iterdir() if file.is_file())
+        except OSError as error:
+            raise ConfigError(f"No trusted authorities could be read from {path}: {error}") from None
+        for file in files:
+            try:
+                found += Certificate.load_all(file.read_bytes())
+            except (OSError, MalformedCertificate):
+                continue
+        if not found:
+            raise ConfigError(f"No file in {path} holds a certificate.")
+        return cls(found)
+
+    @classmethod
+    def system(cls) -> TrustStore:
+        """The operating system's authorities, where OpenSSL would look for them; read once."""
+        return _system()
+
+    @property
+    def subjects(self) -> tuple[bytes, ...]:
+        """The anchors' names in DER, for a CertificateRequest."""
+        return tuple(self._index())
+
+    def issuers_of(self, certificate: Certificate) -> tuple[Certificate, ...]:
+        """The anchors whose name is the certificate's issuer."""
+        return self._index().get(certificate.issuer, ())
+
+    def __contains__(self, certificate: Certificate) -> bool:
+        return certificate in self._index().get(certificate.subject, ())
+
+    def _index(self) -> dict[bytes, tuple[Certificate, ...]]:
+        index = self._by_subject
+        if index is None:
+            index = {}
+            for anchor in self.anchors:
+                try:
+                    index[anchor.subject] = (*index.get(anchor.subject, ()), anchor)
+                except MalformedCertificate:
+                    continue  # an anchor that nobody can parse vouches for nobody
+            self._by_subject = index
+        return index
+
+
+@lru_cache(maxsize=1)
+def _system() -> TrustStore:
+    paths = ssl.get_default_verify_paths()
+    for file in (
+        paths.cafile,
+        "/etc/ssl/certs/ca-certificates.crt",
+        "/etc/pki/tls/certs/ca-bundle.crt",
+        "/etc/ssl/cert.pem",
+    ):
+        if file and Path(file).is_file():
+            return TrustStore.from_file(file)
+    if paths.capath and Path(paths.capath).is_dir():
+        return TrustStore.from_directory(paths.capath)
+    raise ConfigError("This system has no trusted authorities where they are usually kept; name a file.")

@@ -1,0 +1,193 @@
+"""Is this chain good, for this use, at this time, under this policy? (RFC 5280, 6).
+
+Paths are built from the leaf upwards, depth first, likely issuers before unlikely ones. Each
+finished path is checked whole, and the first that passes is taken; if none does, the failure
+of the path that came furthest leads. Work is counted, and stops at the policy's budgets.
+A chain already judged is remembered until a date in it comes.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+
+from cryptography import x509
+
+from handclasp.x509 import checks
+from handclasp.x509.certificate import Certificate, interned
+from handclasp.x509.checks import Findings
+from handclasp.x509.errors import CertificateError, MalformedCertificate, UnknownAuthority
+from handclasp.x509.names import Address, Identities, PeerName
+from handclasp.x509.policy import WEB, NamePolicy, Purpose, VerificationPolicy
+from handclasp.x509.report import PathTried, Report, Verdict
+from handclasp.x509.trust import TrustStore
+
+__all__ = ["verify"]
+
+REMEMBERED = 512
+"""Verdicts kept; the oldest goes first."""
+
+_Key = tuple[tuple[bytes, ...], int, VerificationPolicy, Purpose, PeerName | None]
+_memory: OrderedDict[_Key, tuple[float, Report, TrustStore]] = OrderedDict()
+
+
+def verify(
+    chain: Sequence[Certificate | bytes],
+    *,
+    trust: TrustStore,
+    policy: VerificationPolicy = WEB,
+    purpose: Purpose,
+    at: datetime,
+    name: str | Address | PeerName | None,
+) -> Report:
+    """Judge `chain`: the peer's own certificate, then others in any order.
+
+    `name` is the server we mean; None leaves the name unchecked, as a server does with its
+    clients (mission row S20). `at` has a time zone. Never raises for what the peer sent: the
+    report has the error.
+    """
+    ders = tuple([one if type(one) is bytes else one.der for one in chain])  # type: ignore[union-attr]
+    wanted = None if name is None else PeerName.of(name)
+    key = (ders, id(trust), policy, purpose, wanted)
+    now = at.timestamp()
+    known = _memory.get(key)
+    if known is not None and known[2] is trust and known[1].valid_from <= now <= known[0]:
+        return known[1]
+    report = _judge(tuple(map(interned, ders)), trust, policy, purpose, at, wanted)
+    if report.accepted:
+        _remember(key, report, trust)
+    return report
+
+
+def _remember(key: _Key, report: Report, trust: TrustStore) -> None:
+    _memory[key] = (report.valid_until, report, trust)
+    while len(_memory) > REMEMBERED:
+        try:
+            _memory.popitem(last=False)
+        except KeyError:
+            break  # another thread was first
+
+
+def _judge(
+    chain: tuple[Certificate, ...],
+    trust: TrustStore,
+    policy: VerificationPolicy,
+    purpose: Purpose,
+    at: datetime,
+    name: PeerName | None,
+) -> Report:
+    tried: list[PathTried] = []
+    identities: Identities | None = None
+    leaf = chain[0]
+    findings = Findings(policy, at)
+    try:
+        identities = Identities.of(leaf)
+        checks.check_leaf(findings, leaf, identities, purpose, None if policy.names is NamePolicy.OFF else name)
+        for path in _paths(leaf, chain[1:], trust, findings):
+            branch = findings.branch()
+            checks.check_path(branch, path)
+            tried.append(PathTried(path, tuple(branch.checks), branch.error))
+            if branch.error is None:
+                return _report(leaf, path, tried, identities)
+    except CertificateError as error:
+        findings.error = error
+        tried.append(PathTried((leaf,), tuple(findings.checks), error))
+    if not tried:
+        missing = _no_path(leaf, chain, trust)
+        findings.failed("authority", leaf, "a trusted root", str(missing), missing)
+        tried.append(PathTried((leaf,), tuple(findings.checks), missing))
+    return _refusal(leaf, tried, identities)
+
+
+def _report(leaf: Certificate, path: tuple[Certificate, ...], tried: list[PathTried], identities: Identities) -> Report:
+    return Report(
+        leaf=leaf,
+        path=path,
+        checks=tried[-1].checks,
+        paths=tuple(tried),
+        error=None,
+        identities=identities,
+        valid_from=max(one.not_before for one in path).timestamp(),
+        valid_until=min(one.not_after for one in path).timestamp(),
+    )
+
+
+def _refusal(leaf: Certificate, tried: list[PathTried], identities: Identities | None) -> Report:
+    """The path that came furthest tells most: the one with the most checks passed before the first failure."""
+    best = max(tried, key=lambda path: sum(check.verdict is Verdict.PASSED for check in path.checks))
+    error = best.error
+    report = Report(leaf=leaf, path=None, checks=best.checks, paths=tuple(tried), error=error, identities=identities)
+    if error is not None:
+        error.report = report
+    return report
+
+
+def _no_path(leaf: Certificate, chain: tuple[Certificate, ...], trust: TrustStore) -> UnknownAuthority:
+    if len(chain) == 1 and leaf.is_self_issued:
+        return UnknownAuthority(f"The certificate of {leaf.subject_text} is signed by itself and not trusted here.")
+    top = chain[-1] if len(chain) > 1 else leaf
+    try:
+        issuer = top.parsed.issuer.rfc4514_string()
+    except (MalformedCertificate, ValueError):
+        issuer = "an authority that cannot be read"
+    return UnknownAuthority(
+        f"The certificate of {leaf.subject_text} leads to {issuer}, which is not among the "
+        f"{len(trust.anchors)} authorities trusted here."
+    )
+
+
+def _paths(
+    leaf: Certificate, pool: tuple[Certificate, ...], trust: TrustStore, findings: Findings
+) -> Iterator[tuple[Certificate, ...]]:
+    """Every path from the leaf to an anchor, the shortest and likeliest first."""
+    by_subject: dict[bytes, list[Certificate]] = {}
+    for one in dict.fromkeys(pool):
+        try:
+            by_subject.setdefault(one.subject, []).append(one)
+        except MalformedCertificate:
+            continue  # no path goes through what cannot be read
+    if leaf in trust:
+        yield (leaf,)
+    yield from _extend((leaf,), by_subject, trust, findings)
+
+
+def _extend(
+    path: tuple[Certificate, ...],
+    pool: dict[bytes, list[Certificate]],
+    trust: TrustStore,
+    findings: Findings,
+) -> Iterator[tuple[Certificate, ...]]:
+    last = path[-1]
+    for anchor in _likely(last, trust.issuers_of(last)):
+        findings.step()
+        if anchor not in path and findings.signed_by(last, anchor):
+            yield (*path, anchor)
+    depth = sum(not one.is_self_issued for one in path[1:])
+    if depth >= findings.policy.max_chain_depth:
+        return
+    for issuer in _likely(last, tuple(pool.get(last.issuer, ()))):
+        findings.step()
+        if any(issuer.subject == one.subject and _same_key(issuer, one) for one in path):
+            continue
+        if findings.signed_by(last, issuer):
+            yield from _extend((*path, issuer), pool, trust, findings)
+
+
+def _same_key(one: Certificate, other: Certificate) -> bool:
+    return one.der == other.der or one.key_bytes == other.key_bytes
+
+
+def _likely(child: Certificate, candidates: tuple[Certificate, ...]) -> list[Certificate]:
+    """Those whose key identifier is the one the child names come first; the newest of equals."""
+    if len(candidates) < 2:
+        return list(candidates)
+    authority = child.extension(x509.AuthorityKeyIdentifier)
+    wanted = None if authority is None else authority.key_identifier
+
+    def rank(candidate: Certificate) -> tuple[int, float]:
+        own = candidate.extension(x509.SubjectKeyIdentifier)
+        match = 1 if wanted is None or own is None else 0 if own.digest == wanted else 2
+        return match, -candidate.not_after.timestamp()
+
+    return sorted(candidates, key=rank)

@@ -1,0 +1,1 @@
+"""The engine over real transports; each front end moves bytes and answers nothing itself."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from handclasp.crypto import signatures
 from handclasp.crypto.schedule13 import TrafficSecret
+from handclasp.facts import PeerChecked
 from handclasp.handshake.errors import (
     ChainTooLong,
     ExtensionUnasked,
@@ -19,7 +20,7 @@ from handclasp.handshake.errors import (
     NoCommonSignatureScheme,
 )
 from handclasp.handshake.flow import Steps, ask, expect
-from handclasp.questions import ChooseCertificate, Sign
+from handclasp.questions import ChooseCertificate, Sign, VerifyPeer
 from handclasp.wire.codec import DecodeError
 from handclasp.wire.extensions import OCSPStatus, SignedCertificateTimestamps, find, pack
 from handclasp.wire.iana import (
@@ -30,6 +31,7 @@ from handclasp.wire.iana import (
 )
 from handclasp.wire.messages import Certificate, CertificateEntry, CertificateVerify, Finished
 from handclasp.x509 import Certificate as X509Certificate
+from handclasp.x509 import CertificateError
 
 if TYPE_CHECKING:
     from handclasp.facts import Role
@@ -45,6 +47,7 @@ __all__ = [
     "present_certificate",
     "show_certificate",
     "stapled",
+    "verify_peer",
 ]
 
 TLS13 = ProtocolVersion.TLS13
@@ -79,6 +82,24 @@ def stapled(message: Certificate) -> tuple[bytes | None, tuple[bytes, ...]]:
     status = find(extensions, OCSPStatus)
     scts = find(extensions, SignedCertificateTimestamps)
     return None if status is None else status.response, () if scts is None else tuple(scts.sct_list)
+
+
+def verify_peer(
+    side: Side[Any],
+    role: Role,
+    chain: tuple[bytes, ...],
+    ocsp: bytes | None = None,
+    scts: tuple[bytes, ...] = (),
+) -> Steps[Report | None]:
+    """Steps 13 and 17: ask whether this is the peer we want, and tell the observer of the verdict."""
+    name = side.server_name if role == "server" else None
+    try:
+        report: Report | None = yield from ask(side, VerifyPeer(role, chain, name, ocsp, scts, side.now()))
+    except CertificateError as error:
+        side.note(PeerChecked(error.report))
+        raise
+    side.note(PeerChecked(report))
+    return report
 
 
 def check_signature(

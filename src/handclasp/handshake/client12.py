@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from handclasp.crypto import groups
 from handclasp.crypto.suites import SUITES, SuiteParameters
 from handclasp.handshake.authenticate12 import authentication_of, check_chain_size, check_signed, leaf_of
-from handclasp.handshake.authenticate13 import common_schemes
+from handclasp.handshake.authenticate13 import common_schemes, verify_peer
 from handclasp.handshake.client13 import accept_alpn
 from handclasp.handshake.errors import (
     CertificateUnwanted,
@@ -22,7 +22,7 @@ from handclasp.handshake.established import Established
 from handclasp.handshake.flow import Steps, ask, expect, maybe
 from handclasp.handshake.keys12 import Keys12
 from handclasp.handshake.offer import Offer
-from handclasp.questions import ChooseCertificate, KeepSession, Sign, VerifyPeer
+from handclasp.questions import ChooseCertificate, KeepSession, Sign
 from handclasp.sessions import MAX_TICKET_LIFETIME, Session
 from handclasp.wire.codec import DecodeError
 from handclasp.wire.extensions import ALPN, ECPointFormats, RenegotiationInfo, find
@@ -168,7 +168,7 @@ def resume(side: ClientSide, offer: Offer, hello: ServerHello, agreed: Agreed, s
     chain = tuple(session.peer_chain)
     peer = Peer(chain)
     if chain:
-        peer.report = yield from ask(side, VerifyPeer("server", chain, side.server_name, None, (), side.now()))
+        peer.report = yield from verify_peer(side, "server", chain)
     keys = Keys12(side, agreed.suite, session.secret, side.client_random, hello.random)
     ticket = (yield from expect(NewSessionTicket12)) if agreed.ticket_follows else None
     first = yield from keys.check_finished(side)
@@ -187,7 +187,7 @@ def receive_certificate(side: ClientSide, agreed: Agreed) -> Steps[Peer]:
     check_chain_size(side, chain)
     status = (yield from maybe(CertificateStatus)) if agreed.status_may_follow else None
     response = None if status is None else status.response
-    report = yield from ask(side, VerifyPeer("server", chain, side.server_name, response, (), side.now()))
+    report = yield from verify_peer(side, "server", chain, response)
     key = leaf_of(chain, report).public_key
     if authentication_of(key) != agreed.suite.authentication:
         raise CertificateUnwanted(

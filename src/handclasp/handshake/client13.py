@@ -15,6 +15,7 @@ from handclasp.handshake.authenticate13 import (
     check_signature,
     present_certificate,
     stapled,
+    verify_peer,
 )
 from handclasp.handshake.errors import (
     ExtensionMissing,
@@ -25,9 +26,9 @@ from handclasp.handshake.errors import (
     SecondRetry,
 )
 from handclasp.handshake.established import Established
-from handclasp.handshake.flow import Steps, ask, expect, maybe
+from handclasp.handshake.flow import Steps, expect, maybe
 from handclasp.handshake.offer import Offer, say_hello_again
-from handclasp.questions import ChooseCertificate, VerifyPeer
+from handclasp.questions import ChooseCertificate
 from handclasp.wire.codec import DecodeError
 from handclasp.wire.extensions import (
     ALPN,
@@ -267,7 +268,7 @@ def authenticate_server(side: ClientSide) -> Steps[Peer]:
     chain = check_chain_limits(side, message, allowed)
     covered = side.transcript.digest()
     ocsp, scts = stapled(message)
-    report = yield from ask(side, VerifyPeer("server", chain, side.server_name, ocsp, scts, side.now()))
+    report = yield from verify_peer(side, "server", chain, ocsp, scts)
     scheme = yield from check_signature(side, "server", chain[0], report, covered)
     return Peer(chain, report, scheme)
 
@@ -277,7 +278,7 @@ def recall_server(side: ClientSide, offer: Offer) -> Steps[Peer]:
     chain = tuple(offer.session.peer_chain) if offer.session is not None else ()
     if not chain:
         return Peer()
-    report = yield from ask(side, VerifyPeer("server", chain, side.server_name, None, (), side.now()))
+    report = yield from verify_peer(side, "server", chain)
     return Peer(chain, report)
 
 

@@ -15,7 +15,7 @@ from handclasp.handshake.authenticate12 import (
     check_signed,
     leaf_of,
 )
-from handclasp.handshake.authenticate13 import common_schemes
+from handclasp.handshake.authenticate13 import common_schemes, verify_peer
 from handclasp.handshake.errors import (
     CertificateMissing12,
     ExtendedMasterSecretMissing,
@@ -36,7 +36,6 @@ from handclasp.questions import (
     OpenTicket,
     SealTicket,
     Sign,
-    VerifyPeer,
 )
 from handclasp.sessions import Session
 from handclasp.wire.extensions import (
@@ -197,7 +196,7 @@ def resume(
     chain = tuple(session.peer_chain)
     peer = Peer(chain)
     if chain and side.config.client_auth is not ClientAuth.NONE:
-        peer.report = yield from ask(side, VerifyPeer("client", chain, None, None, (), side.now()))
+        peer.report = yield from verify_peer(side, "client", chain)
     extended = bool(session.extended_master_secret)
     side.transcript.start(suite.hash_name)
     say_hello(side, hello, suite.suite, random, hello.legacy_session_id, extended, alpn, staple=False)
@@ -337,7 +336,7 @@ def receive_certificate(side: ServerSide) -> Steps[Peer]:
             raise CertificateMissing12("The client showed no certificate, and this server requires one.")
         return Peer()
     check_chain_size(side, chain)
-    report = yield from ask(side, VerifyPeer("client", chain, None, None, (), side.now()))
+    report = yield from verify_peer(side, "client", chain)
     return Peer(chain, report)
 
 

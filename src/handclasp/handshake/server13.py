@@ -20,6 +20,7 @@ from handclasp.handshake.authenticate13 import (
     common_schemes,
     show_certificate,
     stapled,
+    verify_peer,
 )
 from handclasp.handshake.errors import (
     BinderMismatch,
@@ -34,7 +35,7 @@ from handclasp.handshake.errors import (
 )
 from handclasp.handshake.established import Established
 from handclasp.handshake.flow import Steps, ask, expect
-from handclasp.questions import ChooseCertificate, OpenTicket, SealTicket, VerifyPeer
+from handclasp.questions import ChooseCertificate, OpenTicket, SealTicket
 from handclasp.sessions import Session
 from handclasp.wire.extensions import (
     ALPN,
@@ -427,7 +428,7 @@ def authenticate_client(side: ServerSide) -> Steps[Peer]:
     chain = check_chain_limits(side, message, ())
     covered = side.transcript.digest()
     ocsp, scts = stapled(message)
-    report = yield from ask(side, VerifyPeer("client", chain, None, ocsp, scts, side.now()))
+    report = yield from verify_peer(side, "client", chain, ocsp, scts)
     scheme = yield from check_signature(side, "client", chain[0], report, covered)
     return Peer(chain, report, scheme)
 
@@ -437,7 +438,7 @@ def recall_client(side: ServerSide, session: Session) -> Steps[Peer]:
     chain = tuple(session.peer_chain)
     if not chain or side.config.client_auth is ClientAuth.NONE:
         return Peer(chain)
-    report = yield from ask(side, VerifyPeer("client", chain, None, None, (), side.now()))
+    report = yield from verify_peer(side, "client", chain)
     return Peer(chain, report)
 
 

@@ -1,0 +1,178 @@
+"""Why a handshake failed: which step, which side, what, and how to mend it (mission row S26)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from handclasp.endings import PeerAlert, Truncated
+from handclasp.errors import HandclaspError, PeerError
+from handclasp.explain.steps import STEPS, StepTrace
+from handclasp.facts import Role
+from handclasp.wire.iana import AlertDescription as A
+
+__all__ = ["Explanation", "explain"]
+
+NEXT_STEP = {1: 2, 5: 6, 8: 9, 12: 14, 16: 20, 19: 16, 20: 22, 21: 22}
+"""After the last step seen, the one that was to come, where it is not simply the next number."""
+
+PEER_REASONS: dict[A, tuple[int | None, str, str]] = {
+    A.CLOSE_NOTIFY: (None, "it closed the connection and gave no reason", "Look into the peer's own log."),
+    A.UNEXPECTED_MESSAGE: (None, "a message came at no place where it may", "Update both sides' TLS software."),
+    A.BAD_RECORD_MAC: (
+        None,
+        "a record did not open with its keys",
+        "Something changes data on its way, or keys differ; try without what sits between the two.",
+    ),
+    A.HANDSHAKE_FAILURE: (
+        7,
+        "it finds no cipher suite, group, signature or certificate that both sides can use",
+        "Compare what the two offer: cipher suites, groups and the kind of certificate key.",
+    ),
+    A.BAD_CERTIFICATE: (None, "it does not accept our certificate", "Check the certificate that we show."),
+    A.UNSUPPORTED_CERTIFICATE: (
+        None,
+        "our certificate is of a kind, or for a use, that it does not take",
+        "Show a certificate whose key usage and extended key usage fit.",
+    ),
+    A.CERTIFICATE_REVOKED: (None, "our certificate is revoked", "Have a new one issued, with a new key."),
+    A.CERTIFICATE_EXPIRED: (
+        None,
+        "our certificate is past its last day, or not yet valid by the peer's clock",
+        "Renew the certificate; compare the clocks of both machines.",
+    ),
+    A.CERTIFICATE_UNKNOWN: (
+        None,
+        "it does not accept our certificate for a reason of its own",
+        "Look into the peer's log for the reason.",
+    ),
+    A.ILLEGAL_PARAMETER: (None, "a value we sent is not allowed here", "Update both sides' TLS software."),
+    A.UNKNOWN_CA: (
+        None,
+        "it does not trust the authority of our certificate",
+        "Add our root to the peer's trusted authorities, or send the intermediates with the certificate.",
+    ),
+    A.ACCESS_DENIED: (None, "it knows us and does not let us in", "Have the peer's operator allow this identity."),
+    A.DECODE_ERROR: (None, "it could not read a message of ours", "Update both sides' TLS software."),
+    A.DECRYPT_ERROR: (
+        None,
+        "a signature or Finished of ours does not hold for it",
+        "Check that our private key belongs to our certificate.",
+    ),
+    A.PROTOCOL_VERSION: (7, "it speaks none of the versions offered", "Enable a version that both sides have."),
+    A.INSUFFICIENT_SECURITY: (
+        7,
+        "what was offered is too weak for it",
+        "Offer stronger cipher suites, groups or keys.",
+    ),
+    A.INTERNAL_ERROR: (None, "something in it failed", "Look into the peer's own log."),
+    A.INAPPROPRIATE_FALLBACK: (7, "it speaks a newer version than this fallback", "Do not fall back."),
+    A.USER_CANCELED: (None, "its user gave up", "Try again."),
+    A.NO_RENEGOTIATION: (None, "it makes no second handshake on a connection", "Open a new connection."),
+    A.MISSING_EXTENSION: (None, "our message lacks an extension", "Update both sides' TLS software."),
+    A.UNSUPPORTED_EXTENSION: (None, "we answered with an extension it did not offer", "Update our TLS software."),
+    A.UNRECOGNIZED_NAME: (
+        7,
+        "it does not know the server name that was asked for",
+        "Connect by a name that the server has, or configure that name there.",
+    ),
+    A.BAD_CERTIFICATE_STATUS_RESPONSE: (13, "our stapled OCSP response is not good", "Renew the OCSP response."),
+    A.UNKNOWN_PSK_IDENTITY: (7, "it does not know the pre-shared key", "Use a key that both sides have."),
+    A.CERTIFICATE_REQUIRED: (
+        14,
+        "it requires a certificate and got none",
+        "Configure a client certificate of an authority that the server named in step 11.",
+    ),
+    A.NO_APPLICATION_PROTOCOL: (
+        7,
+        "it speaks none of the application protocols offered",
+        "Offer a protocol by ALPN that the server has, or none.",
+    ),
+}
+"""For each alert: the step where it belongs if that is certain, what it means, and the mend."""
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """A failure in a form to show."""
+
+    step: int | None
+    refused_by: str
+    """Either "us" or "the peer", or "the network"."""
+    what: str
+    mend: str
+    section: str
+    alert: str | None
+
+    def __str__(self) -> str:
+        where = "" if self.step is None else f" at step {self.step} ({STEPS[self.step][0]} {STEPS[self.step][1]})"
+        return f"Refused by {self.refused_by}{where}: {self.what} {self.mend}".strip()
+
+    def to_dict(self) -> dict[str, object]:
+        """For JSON."""
+        return {
+            "step": self.step,
+            "refused_by": self.refused_by,
+            "what": self.what,
+            "mend": self.mend,
+            "section": self.section,
+            "alert": self.alert,
+        }
+
+
+def explain(error: BaseException, trace: StepTrace | None = None) -> Explanation:
+    """Explain the error that ended a handshake; with the trace it is known how far it came."""
+    role: Role = trace.role if trace is not None else "client"
+    reached = _reached(trace)
+    if isinstance(error, PeerAlert):
+        return _explain_alert(error, role, reached)
+    if isinstance(error, PeerError):
+        step = error.step if error.step is not None else reached
+        if step == 13 and role == "server":
+            step = 17
+        return Explanation(step, "us", str(error), error.mend, error.section, A(error.alert).name.lower())
+    if isinstance(error, Truncated):
+        mend = "Look into the peer's log; a firewall or load balancer may have cut the connection."
+        return Explanation(reached, "the peer", "The connection was cut without a word.", mend, "RFC 8446, 6.1", None)
+    if isinstance(error, ConnectionRefusedError):
+        mend = "Check host and port, and that the server runs."
+        return Explanation(1, "the peer", "Nobody listens on that port.", mend, "", None)
+    if isinstance(error, TimeoutError):
+        mend = "Check host, port and firewalls; the peer may wait for something else than TLS."
+        return Explanation(reached or 1, "the peer", "It did not answer in time.", mend, "", None)
+    if isinstance(error, OSError):
+        return Explanation(reached or 1, "the network", f"{error.strerror or error}.", "", "", None)
+    kind = "" if isinstance(error, HandclaspError) else f"{type(error).__name__}: "
+    return Explanation(reached, "us", f"{kind}{error}", "", "", None)
+
+
+def _reached(trace: StepTrace | None) -> int | None:
+    last = trace.last if trace is not None else None
+    if last is None:
+        return None
+    return NEXT_STEP.get(last.number, min(last.number + 1, 22))
+
+
+def _explain_alert(error: PeerAlert, role: Role, reached: int | None) -> Explanation:
+    alert = error.description
+    ours = "client" if role == "client" else "server"
+    known = PEER_REASONS.get(alert)
+    step, why, mend = known or (None, "it gave a reason that has no name yet", "Look into the peer's own log.")
+    if alert in CERTIFICATE_ALERTS:
+        step = 17 if ours == "client" else 13
+    name = alert.name.lower()
+    what = f"It sent the alert {name}: {why}."
+    return Explanation(step or reached, "the peer", what, mend, "RFC 8446, 6.2", name)
+
+
+CERTIFICATE_ALERTS = frozenset(
+    {
+        A.BAD_CERTIFICATE,
+        A.UNSUPPORTED_CERTIFICATE,
+        A.CERTIFICATE_REVOKED,
+        A.CERTIFICATE_EXPIRED,
+        A.CERTIFICATE_UNKNOWN,
+        A.UNKNOWN_CA,
+        A.ACCESS_DENIED,
+    }
+)
+"""Alerts about our certificate: the peer's steps 13 or 17."""

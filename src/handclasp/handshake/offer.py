@@ -81,7 +81,7 @@ def say_hello(side: ClientSide) -> Steps[Offer]:
         legacy_version=TLS12,
         random=side.client_random,
         legacy_session_id=_session_id(side, session),
-        cipher_suites=list(config.cipher_suites),
+        cipher_suites=[s for s in config.cipher_suites if SUITES[s].version in config.versions],
         legacy_compression_methods=[CompressionMethod.NULL],
         extensions=_extensions(side, shares),
     )
@@ -129,12 +129,11 @@ def _extensions(side: ClientSide, shares: dict[NamedGroup, KeyShare]) -> dict[Ex
     if side.server_name is not None and not _is_address(side.server_name):
         name = ServerName(ServerNameType.HOST_NAME, side.server_name.encode("ascii"))
         extensions |= pack(ServerNameList([name]))
-    extensions |= pack(
-        SupportedVersions(list(config.versions)),
-        SupportedGroups(list(config.groups)),
-        SignatureAlgorithms(list(config.signature_schemes)),
-    )
-    if TLS13 in config.versions:
+    modern = TLS13 in config.versions
+    usable = config.groups if modern else [group for group in config.groups if group in groups.ECDHE_GROUPS]
+    extensions |= pack(SupportedGroups(list(usable)), SignatureAlgorithms(list(config.signature_schemes)))
+    if modern:
+        extensions |= pack(SupportedVersions(list(config.versions)))
         extensions |= pack(_key_shares(shares))
         if config.sessions is not None:
             modes = [PskKeyExchangeMode.PSK_DHE_KE]

@@ -1,0 +1,22 @@
+"""The command line: one function a command, in a module each."""
+
+from __future__ import annotations
+
+import typer
+
+from handclasp.cli.connect import connect
+from handclasp.cli.demo import demo
+from handclasp.cli.serve import serve
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    name="handclasp",
+    help="TLS that says of each failure which step, which side, why, and how to mend it.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command()(demo)
+app.command()(connect)
+app.command()(serve)

@@ -1,0 +1,89 @@
+"""How steps and failures look: tables on a terminal, plain lines in a pipe."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from handclasp.explain import Explanation, Step
+from handclasp.handshake.established import Established
+
+__all__ = ["EXIT_FAILED", "EXIT_NETWORK", "EXIT_TRUNCATED", "EXIT_USAGE", "console", "failure", "session_line", "steps"]
+
+EXIT_FAILED = 1
+"""The handshake failed."""
+EXIT_USAGE = 2
+"""The command's own words or files are wrong."""
+EXIT_NETWORK = 3
+"""The network gave no connection."""
+EXIT_TRUNCATED = 4
+"""The connection was cut before the peer said that it was done."""
+
+PARTY_COLOUR = {"client": "cyan", "server": "magenta"}
+
+
+def console(*, stderr: bool = False) -> Console:
+    """A console for standard output or error; colour only where a person looks."""
+    return Console(stderr=stderr, highlight=False, soft_wrap=not (sys.stderr if stderr else sys.stdout).isatty())
+
+
+def steps(out: Console, trace: Sequence[Step], title: str) -> None:
+    """Print the steps in the order in which they happened."""
+    if not out.is_terminal:
+        out.print(title)
+        for step in trace:
+            size = f" [{step.size} bytes]" if step.size else ""
+            out.print(f"  {step.number:>2} {step.party} {step.title}: {step.decision}{size}", markup=False)
+        return
+    table = Table(title=title, title_justify="left", show_edge=False, pad_edge=False)
+    table.add_column("step", justify="right")
+    table.add_column("party")
+    table.add_column("does", max_width=36)
+    table.add_column("decision and value", ratio=1)
+    table.add_column("bytes", justify="right")
+    for step in trace:
+        colour = PARTY_COLOUR[step.party]
+        table.add_row(
+            str(step.number),
+            f"[{colour}]{step.party}[/]",
+            step.title,
+            escape(step.decision),
+            str(step.size) if step.size else "",
+        )
+    out.print(table)
+
+
+def failure(out: Console, explanation: Explanation) -> None:
+    """Print which step, which side, why, and the mend."""
+    from handclasp.explain import STEPS
+
+    step = explanation.step
+    where = "unknown" if step is None else f"{step}: the {STEPS[step][0]} {STEPS[step][1]}"
+    rows = [
+        ("step", where),
+        ("refused by", explanation.refused_by + (f", alert {explanation.alert}" if explanation.alert else "")),
+        ("why", explanation.what),
+        ("standard", explanation.section),
+        ("mend", explanation.mend),
+    ]
+    for name, text in rows:
+        if text:
+            out.print(f"  [bold]{name:>10}[/]  {escape(text)}")
+
+
+def session_line(session: Established) -> str:
+    """One line on what was agreed."""
+    parts = [str(session.version), str(session.cipher_suite)]
+    if session.group is not None:
+        parts.append(str(session.group))
+    if session.signature_scheme is not None:
+        parts.append(f"peer signed with {session.signature_scheme}")
+    if session.alpn is not None:
+        parts.append(f"ALPN {session.alpn}")
+    if session.resumed:
+        parts.append("resumed")
+    return ", ".join(parts)

@@ -45,7 +45,7 @@ def serve(
     out = show.console(stderr=True)
     try:
         config = _config(
-            host, cert, key, password_file, client_ca, tls, save_root, http=directory or mode is Mode.STATUS
+            host, cert, key, password_file, client_ca, tls, save_root, http=directory is not None or mode is Mode.STATUS
         )
         if directory is not None and not directory.is_dir():
             raise handclasp.UsageError(f"--directory {directory}: there is no such directory.")

@@ -17,7 +17,7 @@ def files(world: World, tmp_path_factory: pytest.TempPathFactory) -> Files:
     root = folder / "root.pem"
     root.write_bytes(world.root.certificate_pem)
     server_p12, client_p12 = folder / "server.p12", folder / "client.p12"
-    server_p12.write_bytes(world.server.pkcs12(b"password"))
-    client_p12.write_bytes(world.client.pkcs12(b"password"))
+    server_p12.write_bytes(world.server.pkcs12(b"password", "server"))
+    client_p12.write_bytes(world.client.pkcs12(b"password", "client"))
     (folder / "both.pem").write_bytes(server_cert.read_bytes() + server_key.read_bytes())
     return Files(folder, root, server_cert, server_key, client_cert, client_key, server_p12, client_p12)

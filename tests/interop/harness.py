@@ -46,7 +46,11 @@ class Running:
         """A connection to it."""
         if isinstance(self.address, str):
             sock = socket.socket(socket.AF_UNIX)
-            sock.connect(self.address)
+            try:
+                sock.connect(self.address)
+            except OSError:
+                sock.close()
+                raise
         else:
             sock = socket.create_connection(self.address)
         sock.settimeout(PATIENCE)

@@ -8,9 +8,10 @@ import socket
 import subprocess
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
+from types import MappingProxyType
 
 from tests.interop.harness import BUILD, PROGRAMS, Files, Running, free_port, missing, run, serving, serving_apart
 
@@ -25,6 +26,8 @@ class Server(ABC):
     name: str
     can: frozenset[str] = frozenset({"simple", "mutual", "resumed", "retry", "key update"})
     """What the program can do; the matrix shows the rest as not possible."""
+    needs: Mapping[str, object] = MappingProxyType({})
+    """What our client's config has to leave out for it."""
 
     @abstractmethod
     def unavailable(self) -> str | None:
@@ -141,6 +144,9 @@ http {{
 """
 
 
+NGINX_MUTUAL = "ssl_verify_client on; ssl_client_certificate {root}; ssl_verify_depth 3;"
+
+
 class Nginx(Server):
     name = "nginx"
 
@@ -174,6 +180,8 @@ class Lighttpd(Server):
 
     name = "wolfssl"
     can = frozenset({"simple", "retry"})
+    needs = MappingProxyType({"request_ocsp": False})
+    """lighttpd 1.4.69 with wolfSSL drops whoever asks for an OCSP response, `openssl s_client -status` too."""
 
     def unavailable(self) -> str | None:
         found = Path("/usr/lib/lighttpd/mod_wolfssl.so").exists()
@@ -212,7 +220,7 @@ class NSS(Server):
     def start(self, files: Files, version: ProtocolVersion, *, mutual: bool) -> Iterator[Running]:
         database = nss_database(files)
         name = f"tls{number(version)}"
-        command = ["selfserv", "-d", f"sql:{database}", "-n", "handclasp", "-p", "4433", "-V", f"{name}:{name}"]
+        command = ["selfserv", "-d", f"sql:{database}", "-n", "server", "-p", "4433", "-V", f"{name}:{name}"]
         command += ["-r", "-r"] if mutual else []
         with serving_apart(command, 4433) as running:
             yield running

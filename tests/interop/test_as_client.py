@@ -55,7 +55,7 @@ def get(running: Running, config: handclasp.ClientConfig, facts: list[Fact] | No
 def test_simple(world: World, files: Files, server: Server, version: ProtocolVersion) -> None:
     need(server, "simple")
     with server.start(files, version, mutual=False) as running:
-        session = get(running, world.client_config())
+        session = get(running, world.client_config(**server.needs))
     assert session.version == version
     assert session.peer_report.accepted
 
@@ -64,14 +64,14 @@ def test_simple(world: World, files: Files, server: Server, version: ProtocolVer
 def test_mutual(world: World, files: Files, server: Server, version: ProtocolVersion) -> None:
     need(server, "mutual")
     with server.start(files, version, mutual=True) as running:
-        session = get(running, world.client_config(identities=(world.client.identity,)))
+        session = get(running, world.client_config(identities=(world.client.identity,), **server.needs))
     assert session.version == version
 
 
 @pytest.mark.parametrize(("server", "version"), EVERY)
 def test_resumed(world: World, files: Files, server: Server, version: ProtocolVersion) -> None:
     need(server, "resumed")
-    config = world.client_config()
+    config = world.client_config(**server.needs)
     with server.start(files, version, mutual=False) as running:
         assert not get(running, config).resumed
         assert get(running, config).resumed
@@ -82,7 +82,7 @@ def test_retry(world: World, files: Files, server: Server) -> None:
     need(server, "retry")
     facts: list[Fact] = []
     with server.start(files, TLS13, mutual=False) as running:
-        get(running, world.client_config(key_shares=0), facts)
+        get(running, world.client_config(key_shares=0, **server.needs), facts)
     hellos = [f.message for f in facts if isinstance(f, MessageSeen) and isinstance(f.message, ServerHello)]
     assert [hello.is_retry for hello in hellos] == [True, False]
 
@@ -92,6 +92,6 @@ def test_key_update(world: World, files: Files, server: Server) -> None:
     need(server, "key update")
     facts: list[Fact] = []
     with server.start(files, TLS13, mutual=False) as running:
-        get(running, world.client_config(), facts, update=True)
+        get(running, world.client_config(**server.needs), facts, update=True)
     labels = [f.label for f in facts if isinstance(f, KeyInstalled) and f.direction == "received"]
     assert labels[-1] == "application, updated"

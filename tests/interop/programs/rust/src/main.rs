@@ -21,10 +21,12 @@ fn roots(file: &str) -> Arc<RootCertStore> {
 }
 
 fn versions(name: &str) -> &'static [&'static rustls::SupportedProtocolVersion] {
+    static OLD: [&rustls::SupportedProtocolVersion; 1] = [&rustls::version::TLS12];
+    static NEW: [&rustls::SupportedProtocolVersion; 1] = [&rustls::version::TLS13];
     if name == "1.2" {
-        &[&rustls::version::TLS12]
+        &OLD
     } else {
-        &[&rustls::version::TLS13]
+        &NEW
     }
 }
 

@@ -37,6 +37,7 @@ class Party:
 
     def __init__(self, connection: Connection, facts: list[Fact]) -> None:
         self.connection = connection
+        TamperingSide.changes.pop(id(connection._side), None)  # of an earlier side at the same place
         self.facts = facts
         self.events: list[Event] = []
         self.error: Exception | None = None

@@ -115,6 +115,37 @@ class Certificate:
         return bool(oid == RSASSA_PSS)
 
     @property
+    def subject_name(self) -> x509.Name:
+        """The subject's name, parsed."""
+        name: x509.Name = self._get("subject_name", lambda: self.parsed.subject)
+        return name
+
+    @property
+    def issuer_text(self) -> str:
+        """The issuer's name for people."""
+        try:
+            text: str = self._get("issuer_text", lambda: self.parsed.issuer.rfc4514_string())
+        except MalformedCertificate:
+            return "(not parsed)"
+        return text
+
+    @property
+    def signature_hash(self) -> str | None:
+        """The hash that its signature is over; None where the algorithm brings its own, as Ed25519 does.
+
+        An algorithm that nobody knows is named by its OID.
+        """
+        name: str | None = self._get("signature_hash", self._signature_hash)
+        return name
+
+    def _signature_hash(self) -> str | None:
+        try:
+            algorithm = self.parsed.signature_hash_algorithm
+        except UnsupportedAlgorithm:
+            return self.parsed.signature_algorithm_oid.dotted_string
+        return None if algorithm is None else algorithm.name
+
+    @property
     def subject(self) -> bytes:
         """The subject's name in DER."""
         der: bytes = self._get("subject", lambda: self.parsed.subject.public_bytes())

@@ -214,15 +214,11 @@ def _check_key(findings: Findings, one: Certificate) -> None:
 
 
 def _check_hash(findings: Findings, one: Certificate) -> None:
-    try:
-        algorithm = one.parsed.signature_hash_algorithm
-    except UnsupportedAlgorithm:
-        presented = one.parsed.signature_algorithm_oid.dotted_string
-    else:
-        presented = "none of its own" if algorithm is None else algorithm.name
-        if algorithm is None or algorithm.name in findings.policy.hashes:
-            findings.passed("signature hash", one, "SHA-256 or stronger", presented, "RFC 9155, 2")
-            return
+    name = one.signature_hash
+    presented = "none of its own" if name is None else name
+    if name is None or name in findings.policy.hashes:
+        findings.passed("signature hash", one, "SHA-256 or stronger", presented, "RFC 9155, 2")
+        return
     error = WeakSignatureHash(f"The certificate of {one.subject_text} is signed over {presented}.")
     findings.failed("signature hash", one, "SHA-256 or stronger", presented, error)
 
@@ -271,8 +267,8 @@ def _check_name_constraints(findings: Findings, issuer: Certificate, below: tupl
 def _forbidden_name(findings: Findings, constraints: x509.NameConstraints, one: Certificate) -> str | None:
     san = one.extension(x509.SubjectAlternativeName)
     names: list[x509.GeneralName] = [] if san is None else list(san)
-    if one.parsed.subject.rdns:
-        names.append(x509.DirectoryName(one.parsed.subject))
+    if one.subject_name.rdns:
+        names.append(x509.DirectoryName(one.subject_name))
     for name in names:
         for subtree in constraints.excluded_subtrees or ():
             if type(subtree) is type(name) and _within(findings, name, subtree):

@@ -80,7 +80,7 @@ class Identities:
     def of(cls, certificate: Certificate) -> Identities:
         """From a certificate's subject and SAN; raises `MalformedCertificate`."""
         san = certificate.extension(x509.SubjectAlternativeName)
-        subject = certificate.parsed.subject
+        subject = certificate.subject_name
         try:
             return cls(
                 dns=() if san is None else tuple(san.get_values_for_type(x509.DNSName)),

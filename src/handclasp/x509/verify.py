@@ -127,12 +127,8 @@ def _no_path(leaf: Certificate, chain: tuple[Certificate, ...], trust: TrustStor
     if len(chain) == 1 and leaf.is_self_issued:
         return UnknownAuthority(f"The certificate of {leaf.subject_text} is signed by itself and not trusted here.")
     top = chain[-1] if len(chain) > 1 else leaf
-    try:
-        issuer = top.parsed.issuer.rfc4514_string()
-    except (MalformedCertificate, ValueError):
-        issuer = "an authority that cannot be read"
     return UnknownAuthority(
-        f"The certificate of {leaf.subject_text} leads to {issuer}, which is not among the "
+        f"The certificate of {leaf.subject_text} leads to {top.issuer_text}, which is not among the "
         f"{len(trust.anchors)} authorities trusted here."
     )
 

@@ -1,0 +1,283 @@
+"""Sessions that are resumed, and those that are not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from tests.conftest import World
+from tests.pair import Pair
+
+from handclasp import CipherSuite, ClientAuth, ProtocolVersion
+from handclasp.ca import Authority
+from handclasp.endings import PeerAlert
+from handclasp.events import TicketReceived
+from handclasp.facts import MessageSeen, PeerChecked
+from handclasp.handshake import errors
+from handclasp.sessions import ClientSessions, ServerSessions, Session, TicketKeys
+from handclasp.wire.extensions import OfferedPsks, find, pack
+from handclasp.wire.messages import ClientHello
+from handclasp.x509.errors import UnknownAuthority
+
+TLS12, TLS13 = ProtocolVersion.TLS12, ProtocolVersion.TLS13
+BOTH = pytest.mark.parametrize("version", [TLS12, TLS13], ids=str)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1_800_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def resumed(pair: Pair) -> bool:
+    pair.shake()
+    pair.say()
+    client, server = pair.client.connection.established, pair.server.connection.established
+    assert client is not None
+    assert server is not None
+    assert client.resumed == server.resumed
+    assert pair.server.data == b"ping"
+    return client.resumed
+
+
+@BOTH
+@pytest.mark.parametrize("tickets", [2, 0], ids=["by-ticket", "by-id"])
+def test_the_second_connection_resumes_the_first(world: World, version: ProtocolVersion, tickets: int) -> None:
+    client, server = world.client_config(versions=(version,)), world.server_config(tickets=tickets)
+    assert not resumed(Pair(client, server))
+    expected = not (version == TLS13 and tickets == 0)
+    assert resumed(Pair(client, server)) == expected
+    assert resumed(Pair(client, server)) == expected
+
+
+@BOTH
+def test_a_resumed_session_knows_the_client_of_the_first(world: World, version: ProtocolVersion) -> None:
+    client = world.client_config(versions=(version,), identities=(world.client.identity,))
+    server = world.server_config(trust=world.root.trust, client_auth=ClientAuth.REQUIRED)
+    assert not resumed(Pair(client, server))
+    pair = Pair(client, server)
+    assert resumed(pair)
+    established = pair.server.connection.established
+    assert established is not None
+    assert established.peer_chain[0] == world.client.certificate.der
+    assert any(isinstance(fact, PeerChecked) for fact in pair.server.facts)
+
+
+@BOTH
+def test_a_session_is_not_resumed_for_another_name(world: World, version: ProtocolVersion) -> None:
+    client, server = world.client_config(versions=(version,)), world.server_config()
+    assert not resumed(Pair(client, server))
+    assert not resumed(Pair(client, server, server_name="example.com"))
+
+
+@BOTH
+def test_a_session_whose_certificate_is_refused_now_is_not_resumed(world: World, version: ProtocolVersion) -> None:
+    """What the first handshake accepted is judged again: revocation and policy may have changed."""
+    sessions = ClientSessions()
+    server = world.server_config()
+    assert not resumed(Pair(world.client_config(versions=(version,), sessions=sessions), server))
+    stranger = Authority.root("Stranger").trust
+    pair = Pair(world.client_config(versions=(version,), sessions=sessions, trust=stranger), server)
+    with pytest.raises(UnknownAuthority):
+        pair.shake()
+
+
+@BOTH
+def test_an_old_session_is_not_resumed(world: World, version: ProtocolVersion) -> None:
+    clock = Clock()
+    client = world.client_config(versions=(version,), now=clock)
+    server = world.server_config(now=clock, ticket_lifetime=60)
+    clock.now = world.server.certificate.not_before.timestamp() + 600
+    assert not resumed(Pair(client, server))
+    clock.now += 61
+    assert not resumed(Pair(client, server))
+
+
+@BOTH
+def test_a_server_with_other_keys_makes_a_whole_handshake(world: World, version: ProtocolVersion) -> None:
+    client = world.client_config(versions=(version,))
+    assert not resumed(Pair(client, world.server_config()))
+    assert not resumed(Pair(client, world.server_config()))
+
+
+def test_a_ticket_is_opened_by_the_key_before_the_current_one_and_no_older() -> None:
+    keys = TicketKeys(rotate_after=10)
+    session = Session(TLS13, CipherSuite.TLS_AES_128_GCM_SHA256, b"s" * 32, 0, 100)
+    ticket = keys.seal(session, 0)
+    assert keys.open(ticket) == session
+    keys.seal(session, 10_000)
+    assert keys.open(ticket) == session
+    keys.seal(session, 20_000)
+    assert keys.open(ticket) is None
+
+
+@pytest.mark.parametrize("at", [0, 15, 16, 27, 28, -1])
+def test_a_changed_ticket_is_nobody_s(at: int) -> None:
+    keys = TicketKeys()
+    ticket = bytearray(keys.seal(Session(TLS13, CipherSuite.TLS_AES_128_GCM_SHA256, b"s" * 32, 0, 100), 0))
+    ticket[at] ^= 1
+    assert keys.open(bytes(ticket)) is None
+    assert keys.open(bytes(ticket[:20])) is None
+
+
+def test_a_client_uses_each_ticket_of_tls13_once() -> None:
+    """RFC 8446, C.4."""
+    sessions = ClientSessions()
+    session = Session(TLS13, CipherSuite.TLS_AES_128_GCM_SHA256, b"s", 0, 100)
+    sessions.put("a", session)
+    assert sessions.take("a", 1) is session
+    assert sessions.take("a", 1) is None
+
+
+def test_client_sessions_are_bounded() -> None:
+    sessions = ClientSessions(servers=2, each=2)
+    session = Session(TLS12, CipherSuite.TLS_AES_128_GCM_SHA256, b"s", 0, 100)
+    for name in ("a", "b", "c"):
+        for _ in range(5):
+            sessions.put(name, session)
+    assert sessions.take("a", 1) is None
+    assert sessions.take("c", 1) is session
+    sessions.discard("c")
+    assert sessions.take("c", 1) is None
+    assert sessions.take("b", 100_001) is None
+
+
+def test_server_sessions_are_bounded_and_forget() -> None:
+    sessions = ServerSessions(size=2)
+    session = Session(TLS12, CipherSuite.TLS_AES_128_GCM_SHA256, b"s", 0, 100)
+    for name in (b"a", b"b", b"c"):
+        sessions.put(name, session)
+    assert sessions.get(b"a", 1) is None
+    assert sessions.get(b"c", 1) is session
+    assert sessions.get(b"c", 100_001) is None
+    sessions.discard(b"b")
+    assert sessions.get(b"b", 1) is None
+
+
+def test_a_psk_is_used_alone_only_where_both_allow_it(world: World) -> None:
+    """RFC 8446, 4.2.9: psk_ke."""
+    from handclasp.wire.extensions import PskKeyExchangeModes
+    from handclasp.wire.iana import ExtensionType, PskKeyExchangeMode
+
+    client = world.client_config(allow_psk_without_forward_secrecy=True)
+    server = world.server_config(allow_psk_without_forward_secrecy=True)
+    assert not resumed(Pair(client, server))
+    pair = Pair(client, server)
+
+    def alone(hello: ClientHello) -> ClientHello:
+        modes = pack(PskKeyExchangeModes([PskKeyExchangeMode.PSK_KE]))
+        hello.extensions[ExtensionType.PSK_KEY_EXCHANGE_MODES] = modes[ExtensionType.PSK_KEY_EXCHANGE_MODES]
+        return rebind(pair, hello)
+
+    pair.client.rewrite(ClientHello, alone)
+    assert resumed(pair)
+    assert pair.client.connection.established is not None
+    assert pair.client.connection.established.group is None
+
+
+def rebind(pair: Pair, hello: ClientHello) -> ClientHello:
+    """Make the binder anew for a changed hello."""
+    from handclasp.crypto.schedule13 import EarlySecret
+
+    psks = find(hello.extensions, OfferedPsks)
+    assert psks is not None
+    ticket = psks.identities[0].identity
+    session = pair.server.connection._config.ticket_keys.open(ticket)  # type: ignore[attr-defined]
+    covered = hello.to_bytes()[: -psks.binders_size]
+    side = pair.client.connection._side
+    assert side is not None
+    digest = side.transcript.digest_with("sha256", covered)
+    psks.binders = [EarlySecret.of("sha256", session.secret).binder_key().verify_data(digest)]
+    hello.extensions |= pack(psks)
+    return hello
+
+
+def test_a_false_binder_is_refused(world: World) -> None:
+    """RFC 8446, 4.2.11.2."""
+    client, server = world.client_config(), world.server_config()
+    assert not resumed(Pair(client, server))
+    pair = Pair(client, server)
+
+    def forge(hello: ClientHello) -> ClientHello:
+        psks = find(hello.extensions, OfferedPsks)
+        assert psks is not None
+        return replace(hello, extensions=hello.extensions | pack(replace(psks, binders=[bytes(32)])))
+
+    pair.client.rewrite(ClientHello, forge)
+    with pytest.raises(errors.BinderMismatch):
+        pair.shake()
+
+
+@pytest.mark.parametrize("mistake", ["two binders", "not last"])
+def test_pre_shared_keys_that_are_offered_wrongly_are_refused(world: World, mistake: str) -> None:
+    """RFC 8446, 4.2.11."""
+    client, server = world.client_config(), world.server_config()
+    assert not resumed(Pair(client, server))
+    pair = Pair(client, server)
+
+    def forge(hello: ClientHello) -> ClientHello:
+        psks = find(hello.extensions, OfferedPsks)
+        assert psks is not None
+        if mistake == "two binders":
+            return replace(hello, extensions=hello.extensions | pack(replace(psks, binders=[bytes(32)] * 2)))
+        items = list(hello.extensions.items())
+        return replace(hello, extensions=dict(items[-1:] + items[:-1]))
+
+    pair.client.rewrite(ClientHello, forge)
+    with pytest.raises(errors.IllegalValue):
+        pair.shake()
+
+
+def test_a_session_goes_through_a_retry(world: World) -> None:
+    """The binder of the second hello covers the first and the retry (RFC 8446, 4.2.11.2)."""
+    client, server = world.client_config(key_shares=0), world.server_config(retry_cookie=True)
+    assert not resumed(Pair(client, server))
+    assert resumed(Pair(client, server))
+
+
+def test_a_session_of_another_hash_is_left_out_after_a_retry(world: World) -> None:
+    client = world.client_config(key_shares=0)
+    keys = TicketKeys()
+    assert not resumed(Pair(client, world.server_config(ticket_keys=keys)))
+    other = world.server_config(
+        ticket_keys=keys, cipher_suites=(CipherSuite.TLS_AES_256_GCM_SHA384,), versions=(TLS13,)
+    )
+    pair = Pair(client, other)
+    assert not resumed(pair)
+    hellos = [f.message for f in pair.server.facts if isinstance(f, MessageSeen) and isinstance(f.message, ClientHello)]
+    assert [find(hello.extensions, OfferedPsks) is None for hello in hellos] == [False, True]
+
+
+def test_a_client_without_memory_gets_no_tickets(world: World) -> None:
+    pair = Pair(world.client_config(sessions=None), world.server_config())
+    assert not resumed(pair)
+    assert not any(isinstance(event, TicketReceived) for event in pair.client.events)
+
+
+def test_tickets_carry_the_lifetime_of_the_config(world: World) -> None:
+    pair = Pair(world.client_config(), world.server_config(ticket_lifetime=77, tickets=3))
+    pair.shake()
+    tickets = [event.session for event in pair.client.events if isinstance(event, TicketReceived)]
+    assert [ticket.lifetime for ticket in tickets] == [77] * 3
+    assert len({ticket.ticket for ticket in tickets}) == 3
+    assert repr(tickets[0].secret) not in repr(tickets[0])
+
+
+def test_a_session_of_tls12_that_needs_an_extended_master_secret_is_refused_without(world: World) -> None:
+    """RFC 7627, 5.3."""
+    from handclasp.wire.iana import ExtensionType
+
+    client, server = world.client_config(versions=(TLS12,)), world.server_config(require_extended_master_secret=False)
+    assert not resumed(Pair(client, server))
+    pair = Pair(client, server)
+    pair.client.rewrite(
+        ClientHello,
+        lambda m: replace(
+            m, extensions={k: v for k, v in m.extensions.items() if k != ExtensionType.EXTENDED_MASTER_SECRET}
+        ),
+    )
+    with pytest.raises(errors.ExtendedMasterSecretMissing):
+        pair.shake()
+    assert isinstance(pair.client.error, PeerAlert)

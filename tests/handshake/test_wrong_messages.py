@@ -78,7 +78,7 @@ def extended(message: Any, *bodies: Any, without: tuple[ExtensionType, ...] = ()
     """The message with extensions added, replaced or left out."""
     extensions = {kind: data for kind, data in message.extensions.items() if kind not in without}
     extensions |= pack(*bodies)
-    extensions |= {E[name]: data for name, data in raw.items()}
+    extensions |= {ExtensionType[name]: data for name, data in raw.items()}
     return replace(message, extensions=extensions)
 
 

@@ -6,9 +6,8 @@ import contextlib
 import os
 import socket
 from abc import ABC, abstractmethod
-from pathlib import Path
 
-from tests.interop.harness import BUILD, PROGRAMS, Files, missing, run
+from tests.interop.harness import BUILD, PROGRAMS, Command, Files, missing, run
 from tests.interop.servers import build_go, build_java, build_rust, nss_database, number
 
 from handclasp import ProtocolVersion
@@ -39,14 +38,15 @@ class OpenSSL(Client):
         return missing("openssl", "openssl")
 
     def get(self, files: Files, port: int, version: ProtocolVersion, *, mutual: bool, times: int = 1) -> str:
-        command = ["openssl", "s_client", "-connect", f"127.0.0.1:{port}", "-servername", "localhost", "-ign_eof"]
+        command: Command = ["openssl", "s_client", "-connect", f"127.0.0.1:{port}", "-servername", "localhost"]
+        command.append("-ign_eof")
         command += ["-CAfile", files.root, "-verify_return_error", f"-tls{number(version).replace('.', '_')}"]
         if mutual:
             command += ["-cert", files.client_cert, "-key", files.client_key, "-cert_chain", files.client_cert]
         session = files.folder / f"session-{port}"
         output = ""
         for _ in range(times):
-            known = ["-sess_in", session] if session.exists() else []
+            known: Command = ["-sess_in", session] if session.exists() else []
             output += run([*command, "-sess_out", session, *known], stdin=REQUEST)
         return output
 
@@ -58,7 +58,8 @@ class GnuTLS(Client):
         return missing("gnutls-cli", "gnutls-bin")
 
     def get(self, files: Files, port: int, version: ProtocolVersion, *, mutual: bool, times: int = 1) -> str:
-        command = ["gnutls-cli", "--port", str(port), "--x509cafile", files.root, "--sni-hostname", "localhost"]
+        command: Command = ["gnutls-cli", "--port", str(port), "--x509cafile", files.root]
+        command += ["--sni-hostname", "localhost"]
         command += ["--verify-hostname", "localhost", "--priority", f"NORMAL:-VERS-ALL:+VERS-TLS{number(version)}"]
         if mutual:
             command += ["--x509certfile", files.client_cert, "--x509keyfile", files.client_key]
@@ -70,14 +71,14 @@ class GnuTLS(Client):
 class _Program(Client):
     """A peer of our own making on somebody else's library: see `programs/`."""
 
-    def command(self) -> list[str | Path]:
+    def command(self) -> Command:
         raise NotImplementedError
 
-    def identity(self, files: Files) -> list[str | Path]:
+    def identity(self, files: Files) -> Command:
         return [files.client_cert, files.client_key]
 
     def get(self, files: Files, port: int, version: ProtocolVersion, *, mutual: bool, times: int = 1) -> str:
-        arguments = ["client", str(port), number(version), files.root, str(times)]
+        arguments: Command = ["client", str(port), number(version), files.root, str(times)]
         return run([*self.command(), *arguments, *(self.identity(files) if mutual else [])])
 
 
@@ -87,7 +88,7 @@ class Go(_Program):
     def unavailable(self) -> str | None:
         return missing("go", "golang-go") or build_go()
 
-    def command(self) -> list[str | Path]:
+    def command(self) -> Command:
         return [BUILD / "go-peer"]
 
 
@@ -97,10 +98,10 @@ class Java(_Program):
     def unavailable(self) -> str | None:
         return missing("java", "default-jdk-headless") or build_java()
 
-    def command(self) -> list[str | Path]:
+    def command(self) -> Command:
         return ["java", "-cp", BUILD / "java", "Peer"]
 
-    def identity(self, files: Files) -> list[str | Path]:
+    def identity(self, files: Files) -> Command:
         return [files.client_p12]
 
 
@@ -110,7 +111,7 @@ class Node(_Program):
     def unavailable(self) -> str | None:
         return missing("node", "nodejs")
 
-    def command(self) -> list[str | Path]:
+    def command(self) -> Command:
         return ["node", PROGRAMS / "peer.js"]
 
 
@@ -120,7 +121,7 @@ class Rustls(_Program):
     def unavailable(self) -> str | None:
         return missing("cargo", "cargo") or build_rust()
 
-    def command(self) -> list[str | Path]:
+    def command(self) -> Command:
         return [BUILD / "rust/release/peer"]
 
 
@@ -131,7 +132,7 @@ class Curl(Client):
         return missing("curl", "curl")
 
     def get(self, files: Files, port: int, version: ProtocolVersion, *, mutual: bool, times: int = 1) -> str:
-        command = [
+        command: Command = [
             "curl",
             "--silent",
             "--show-error",
@@ -155,7 +156,8 @@ class NSS(Client):
 
     def get(self, files: Files, port: int, version: ProtocolVersion, *, mutual: bool, times: int = 1) -> str:
         name = f"tls{number(version)}"
-        command = ["tstclnt", "-d", f"sql:{nss_database(files)}", "-h", "127.0.0.1", "-a", "localhost", "-p", str(port)]
+        command: Command = ["tstclnt", "-d", f"sql:{nss_database(files)}", "-h", "127.0.0.1", "-a", "localhost"]
+        command += ["-p", str(port)]
         command += ["-V", f"{name}:{name}", "-u", "-G", "-4"]
         request = files.folder / "request"
         request.write_bytes(REQUEST)
@@ -247,7 +249,7 @@ class BoringSSL(Client):
 
         fixed = CurlSslVersion.TLSv1_3 if version == TLS13 else CurlSslVersion.TLSv1_2
         output = ""
-        with requests.Session(verify=str(files.root), impersonate="chrome") as session:
+        with requests.Session(verify=str(files.root), impersonate="chrome") as session:  # type: ignore[arg-type]  # or a path
             from curl_cffi import CurlOpt
 
             most = {CurlSslVersion.TLSv1_3: 7 << 16, CurlSslVersion.TLSv1_2: 6 << 16}[fixed]
@@ -276,7 +278,8 @@ class Chromium(Client):
         database.mkdir(parents=True)
         run(["certutil", "-N", "-d", f"sql:{database}", "--empty-password"])
         run(["certutil", "-A", "-d", f"sql:{database}", "-n", "root", "-t", "C,,", "-i", files.root])
-        command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
+        command: Command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic"]
+        command.append("--no-first-run")
         command += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
         command += ["--disable-dev-shm-usage", f"--user-data-dir={home / 'profile'}", "--dump-dom"]
         if version != TLS13:

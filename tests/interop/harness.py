@@ -20,6 +20,9 @@ PATIENCE = 30.0
 """Seconds until a peer that does nothing has failed."""
 
 
+Command = list[str | Path]
+
+
 @dataclass(frozen=True)
 class Files:
     """The identities as peers want them, in files."""

@@ -13,7 +13,18 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from types import MappingProxyType
 
-from tests.interop.harness import BUILD, PROGRAMS, Files, Running, free_port, missing, run, serving, serving_apart
+from tests.interop.harness import (
+    BUILD,
+    PROGRAMS,
+    Command,
+    Files,
+    Running,
+    free_port,
+    missing,
+    run,
+    serving,
+    serving_apart,
+)
 
 from handclasp import ProtocolVersion
 
@@ -50,7 +61,7 @@ class OpenSSL(Server):
 
     def start(self, files: Files, version: ProtocolVersion, *, mutual: bool) -> AbstractContextManager[Running]:
         port = free_port()
-        command = ["openssl", "s_server", "-accept", f"127.0.0.1:{port}", "-www", "-cert", files.server_cert]
+        command: Command = ["openssl", "s_server", "-accept", f"127.0.0.1:{port}", "-www", "-cert", files.server_cert]
         command += [
             "-key",
             files.server_key,
@@ -70,7 +81,7 @@ class GnuTLS(Server):
         return missing("gnutls-serv", "gnutls-bin") or missing("unshare", "util-linux")
 
     def start(self, files: Files, version: ProtocolVersion, *, mutual: bool) -> AbstractContextManager[Running]:
-        command = ["gnutls-serv", "--port", "4433", "--http", "--x509certfile", files.server_cert]
+        command: Command = ["gnutls-serv", "--port", "4433", "--http", "--x509certfile", files.server_cert]
         command += ["--x509keyfile", files.server_key, "--priority", f"NORMAL:-VERS-ALL:+VERS-TLS{number(version)}"]
         command += ["--x509cafile", files.root, "--require-client-cert"] if mutual else ["--disable-client-cert"]
         return serving_apart(command, 4433)
@@ -84,7 +95,14 @@ class Go(Server):
 
     def start(self, files: Files, version: ProtocolVersion, *, mutual: bool) -> AbstractContextManager[Running]:
         port = free_port()
-        command = [BUILD / "go-peer", "server", str(port), number(version), files.server_cert, files.server_key]
+        command: Command = [
+            BUILD / "go-peer",
+            "server",
+            str(port),
+            number(version),
+            files.server_cert,
+            files.server_key,
+        ]
         return serving([*command, *([files.root] if mutual else [])], port)
 
 
@@ -96,7 +114,16 @@ class Java(Server):
 
     def start(self, files: Files, version: ProtocolVersion, *, mutual: bool) -> AbstractContextManager[Running]:
         port = free_port()
-        command = ["java", "-cp", BUILD / "java", "Peer", "server", str(port), number(version), files.server_p12]
+        command: Command = [
+            "java",
+            "-cp",
+            BUILD / "java",
+            "Peer",
+            "server",
+            str(port),
+            number(version),
+            files.server_p12,
+        ]
         return serving([*command, *([files.root] if mutual else [])], port)
 
 
@@ -108,7 +135,7 @@ class Node(Server):
 
     def start(self, files: Files, version: ProtocolVersion, *, mutual: bool) -> AbstractContextManager[Running]:
         port = free_port()
-        command = ["node", PROGRAMS / "peer.js", "server", str(port), number(version)]
+        command: Command = ["node", PROGRAMS / "peer.js", "server", str(port), number(version)]
         command += [files.server_cert, files.server_key]
         return serving([*command, *([files.root] if mutual else [])], port)
 
@@ -121,7 +148,7 @@ class Rustls(Server):
 
     def start(self, files: Files, version: ProtocolVersion, *, mutual: bool) -> AbstractContextManager[Running]:
         port = free_port()
-        command = [BUILD / "rust/release/peer", "server", str(port), number(version)]
+        command: Command = [BUILD / "rust/release/peer", "server", str(port), number(version)]
         command += [files.server_cert, files.server_key]
         return serving([*command, *([files.root] if mutual else [])], port)
 
@@ -220,7 +247,7 @@ class NSS(Server):
     def start(self, files: Files, version: ProtocolVersion, *, mutual: bool) -> Iterator[Running]:
         database = nss_database(files)
         name = f"tls{number(version)}"
-        command = ["selfserv", "-d", f"sql:{database}", "-n", "server", "-p", "4433", "-V", f"{name}:{name}"]
+        command: Command = ["selfserv", "-d", f"sql:{database}", "-n", "server", "-p", "4433", "-V", f"{name}:{name}"]
         command += ["-r", "-r"] if mutual else []
         with serving_apart(command, 4433) as running:
             yield running
@@ -299,19 +326,19 @@ def build_go() -> str | None:
 
 
 def build_java() -> str | None:
-    command = ["javac", "-d", BUILD / "java", PROGRAMS / "Peer.java"]
+    command: Command = ["javac", "-d", BUILD / "java", PROGRAMS / "Peer.java"]
     return missing("javac", "default-jdk-headless") or _build(BUILD / "java/Peer.class", command, PROGRAMS)
 
 
 def build_rust() -> str | None:
-    command = ["cargo", "build", "--quiet", "--release", "--target-dir", BUILD / "rust"]
+    command: Command = ["cargo", "build", "--quiet", "--release", "--target-dir", BUILD / "rust"]
     return _build(BUILD / "rust/release/peer", command, PROGRAMS / "rust")
 
 
 _failed: dict[Path, str] = {}
 
 
-def _build(target: Path, command: list[str | Path], folder: Path) -> str | None:
+def _build(target: Path, command: Command, folder: Path) -> str | None:
     """Build once for all tests, whichever process comes first; why it can't be, or None."""
     if target.exists() or target in _failed:
         return _failed.get(target)

@@ -1,0 +1,145 @@
+"""Run all measurements, print a table, write `bench/latest.json`."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from bench import floor, peers
+from bench.measure import NAMES, Row, rates
+from bench.peers import Case
+from handclasp import NamedGroup, ProtocolVersion
+from handclasp.ca import Authority, KeyType
+from handclasp.x509 import verify as judge
+
+TLS12, TLS13 = ProtocolVersion.TLS12, ProtocolVersion.TLS13
+LATEST = Path(__file__).parent / "latest.json"
+
+
+def main() -> int:
+    root = Authority.root("Bench Root")
+    issuing = root.intermediate("Bench Issuing CA")
+    ecdsa, rsa = issuing.server("localhost"), issuing.server("localhost", key=KeyType.RSA2048)
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory() as folder:
+
+        def case(version: ProtocolVersion, group: NamedGroup, kind: str = "ECDSA") -> Case:
+            where = Path(folder) / kind
+            return Case(version, group, ecdsa if kind == "ECDSA" else rsa, root, where)
+
+        x25519, hybrid = NamedGroup.X25519, NamedGroup.X25519MLKEM768
+        for version, group, kind in (
+            (TLS13, x25519, "ECDSA"),
+            (TLS13, x25519, "RSA"),
+            (TLS13, hybrid, "ECDSA"),
+            (TLS12, x25519, "ECDSA"),
+            (TLS12, x25519, "RSA"),
+        ):
+            rows.append(show(full_handshake(case(version, group, kind), kind)))
+        rows.append(show(judged_anew(case(TLS13, x25519))))
+        rows.append(show(resumed(case(TLS13, x25519))))
+        rows.append(show(transfer(case(TLS13, x25519), "seal+open 16 KiB", 1 << 14)))
+        rows.append(show(transfer(case(TLS13, x25519), "seal+open 1 MiB", 1 << 20)))
+        rows.append(show(idle_memory(case(TLS13, x25519))))
+    LATEST.write_text(json.dumps([row.to_dict() for row in rows], indent=1) + "\n")
+    print(f"\nwritten to {LATEST.relative_to(Path.cwd()) if LATEST.is_relative_to(Path.cwd()) else LATEST}")
+    return 0
+
+
+def show(row: Row) -> Row:
+    """Print one row at once: the whole run takes a minute or two."""
+    if not show.__dict__.get("headed"):
+        print(f"{'':44}{'unit':>14}" + "".join(f"{name:>12}" for name in NAMES) + f"{'x ssl':>8}")
+        show.__dict__["headed"] = True
+    cells = "".join(f"{row.figures[name]:>12,.0f}" if name in row.figures else f"{'-':>12}" for name in NAMES)
+    ratio = row.figures["handclasp"] / row.figures["ssl"] if "ssl" in row.figures else None
+    print(f"{row.what:44}{row.unit:>14}{cells}" + (f"{ratio:>8.2f}" if ratio else ""))
+    sys.stdout.flush()
+    return row
+
+
+def full_handshake(case: Case, kind: str) -> Row:
+    configs = peers.handclasp_configs(case)
+    pyopenssl = peers.pyopenssl_contexts(case)
+    competitors: dict[str, Callable[[], object]] = {"handclasp": lambda: peers.handclasp_pair(configs)}
+    if case.group == NamedGroup.X25519:
+        contexts = peers.ssl_contexts(case)
+        competitors["ssl"] = lambda: peers.ssl_pair(contexts)
+        competitors["tlslite"] = peers.tlslite_pair(case)
+    competitors["pyopenssl"] = lambda: peers.pyopenssl_pair(pyopenssl)
+    competitors["floor"] = floor.handshake(case)
+    name = "1.3" if case.version == TLS13 else "1.2"
+    return rates(f"full handshake TLS {name} {case.group} {kind}", "per second", competitors)
+
+
+def judged_anew(case: Case) -> Row:
+    """The same without the memory of chains already judged."""
+    configs, contexts = peers.handclasp_configs(case), peers.ssl_contexts(case)
+    memory: Any = sys.modules[judge.__module__]._memory  # type: ignore[attr-defined]
+    interned: Any = sys.modules["handclasp.x509.certificate"].interned  # type: ignore[attr-defined]
+
+    def step() -> None:
+        memory.clear()
+        interned.cache_clear()
+        peers.handclasp_pair(configs)
+
+    what = f"full handshake TLS 1.3 {case.group} ECDSA, chain new"
+    return rates(what, "per second", {"handclasp": step, "ssl": lambda: peers.ssl_pair(contexts)})
+
+
+def resumed(case: Case) -> Row:
+    configs = peers.handclasp_configs(case, resume=True)
+    peers.handclasp_pair(configs)
+
+    def step() -> None:
+        client, _ = peers.handclasp_pair(configs)
+        if client.established is None or not client.established.resumed:
+            raise AssertionError("handclasp did not resume")
+
+    return rates("resumed handshake TLS 1.3 X25519", "per second", {"handclasp": step, "ssl": peers.ssl_resumed(case)})
+
+
+def transfer(case: Case, what: str, size: int) -> Row:
+    competitors = {
+        "handclasp": peers.handclasp_transfer(case, size),
+        "ssl": peers.ssl_transfer(case, size),
+        "pyopenssl": peers.pyopenssl_transfer(case, size),
+        "tlslite": peers.tlslite_transfer(case, size),
+        "floor": floor.transfer(size),
+    }
+    return rates(what, "MB per second", competitors, per_call=size / 1e6)
+
+
+def idle_memory(case: Case) -> Row:
+    """Bytes that one idle connection holds on one side; `ssl`'s are OpenSSL's, counted by the process."""
+    configs = peers.handclasp_configs(case)
+    pairs = [peers.handclasp_pair(configs) for _ in range(10)]
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+    pairs += [peers.handclasp_pair(configs) for _ in range(200)]
+    ours = (tracemalloc.get_traced_memory()[0] - before) / 400
+    tracemalloc.stop()
+    contexts = peers.ssl_contexts(case)
+    theirs: list[Any] = [peers.ssl_pair(contexts) for _ in range(10)]
+    start = _resident()
+    theirs += [peers.ssl_pair(contexts) for _ in range(400)]
+    grown = (_resident() - start) / 800
+    native_start = _resident()
+    pairs += [peers.handclasp_pair(configs) for _ in range(400)]
+    native = (_resident() - native_start) / 800
+    return Row("memory of an idle connection", "bytes", {"handclasp": max(ours, native), "ssl": grown})
+
+
+def _resident() -> int:
+    """Bytes of memory that the process has now."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * 4096
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -70,6 +70,8 @@ TLS13 = ProtocolVersion.TLS13
 HANDSHAKE, APPLICATION_DATA = int(ContentType.HANDSHAKE), int(ContentType.APPLICATION_DATA)
 ALERT, CHANGE_CIPHER_SPEC_TYPE = int(ContentType.ALERT), int(ContentType.CHANGE_CIPHER_SPEC)
 
+KEY_UPDATES = "KeyUpdates without data between them"
+
 
 class Connection:
     """One TLS connection, either role; build a `ClientConnection` or a `ServerConnection`."""
@@ -128,7 +130,16 @@ class Connection:
 
         While a question waits, bytes are held up to `limits.buffered_bytes`.
         """
-        return self._guarded(self._receive, data)
+        if self._error is not None:
+            raise self._error
+        try:
+            self._receive(data)
+        except Exception as error:
+            self._fail(error)
+            if not self._events:
+                raise
+        events, self._events = self._events, []
+        return events
 
     def receive_eof(self) -> list[Event]:
         """The transport has ended; raises `Truncated` unless the peer had said so by close_notify."""
@@ -140,21 +151,21 @@ class Connection:
 
     def send_data(self, data: bytes | bytearray | memoryview) -> None:
         """Protect application data; the records are then in `data_to_send`."""
-        self._raise_if_failed()
+        if self._error is not None:
+            raise self._error
         if self._write_closed:
             raise ConnectionClosed("Data cannot be sent after close().")
         established = self.established
         if established is None:
             raise HandshakePending("Data cannot be sent before the handshake is done.")
-        if not len(data):
-            return
-        if isinstance(data, memoryview) and (data.ndim != 1 or data.itemsize != 1):
+        if type(data) is memoryview:
             data = data.cast("B")
-        after = established.after
-        sealer = self._records.sealer
-        if after is not None and sealer is not None and sealer.sequence >= after.suite.record_limit:
+        if not data:
+            return
+        records, after = self._records, established.after
+        if after is not None and records.sealer is not None and records.sealer.sequence >= after.suite.record_limit:
             self.update_keys(request_peer=False)
-        self._records.write_data(data)
+        records.write_data(data)
 
     def close(self) -> None:
         """Say close_notify: we send no more. The peer may go on sending (RFC 8446, 6.1)."""
@@ -274,6 +285,7 @@ class Connection:
     def _complete(self, established: Established) -> None:
         self.established = established
         self._handshake = self._side = self._wait = None
+        self._counts = {}
         self._records.flush()
         if self._observer is not None:
             self._observer(Finish(established.version, established.resumed))
@@ -311,19 +323,23 @@ class Connection:
         """Handle all that is there, until a question waits or bytes run out."""
         records = self._records
         while self._pending is None and not self._peer_closed:
-            raw = records.next_message()
-            if raw is not None:
-                self._on_message(raw)
-                continue
+            if records.handshake_in:
+                raw = records.next_message()
+                if raw is not None:
+                    self._on_message(raw)
+                    continue
             record = records.next_record()
             if record is None:
                 return
             content_type, payload = record
             if content_type == APPLICATION_DATA:
-                self._on_data(payload)
+                if payload and self.established is not None and not records.handshake_in and not self._counts:
+                    self._events.append(DataReceived(payload))
+                else:
+                    self._on_data(payload)
             elif content_type == HANDSHAKE:
                 records.add_handshake(payload)
-            elif records.mid_message:
+            elif records.handshake_in:
                 raise UnexpectedMessage("Another kind of record came in the middle of a handshake message.")
             elif content_type == ALERT:
                 self._on_alert(payload)
@@ -336,15 +352,13 @@ class Connection:
         established = self.established
         if established is None:
             raise UnexpectedMessage("Application data came before the handshake was done.")
-        if self._records.mid_message:
+        if self._records.handshake_in:
             raise UnexpectedMessage("Application data came in the middle of a handshake message.")
         if not payload:
             self._count("empty records", self._config.limits.empty_records)
             return
-        if self._counts:
-            self._counts.pop("empty records", None)
-        if established.after is not None:
-            established.after.data_received()
+        self._counts.pop("empty records", None)
+        self._counts.pop(KEY_UPDATES, None)
         self._events.append(DataReceived(payload))
 
     def _on_message(self, raw: bytes) -> None:
@@ -450,7 +464,8 @@ class Connection:
         established = self.established
         after = established.after if established is not None else None
         assert after is not None  # the caller's branch
-        opener, wanted = after.take_key_update(message, self._config.limits.key_updates)
+        self._count(KEY_UPDATES, self._config.limits.key_updates)
+        opener, wanted = after.take_key_update(message)
         self._records.install_opener(opener)
         if self._observer is not None:
             self._observer(KeyInstalled("received", "application, updated", after.suite.suite))

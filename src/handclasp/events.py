@@ -18,9 +18,12 @@ class HandshakeCompleted:
     session: Established
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class DataReceived:
-    """Authentic data from the peer: the content of one record, never empty."""
+    """Authentic data from the peer: the content of one record, never empty.
+
+    There is one for each record, and a frozen class would take longer to make.
+    """
 
     data: bytes = field(repr=False)
 

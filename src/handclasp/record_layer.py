@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from handclasp.crypto.protection import Sealer13
 from handclasp.errors import PeerError
 from handclasp.handshake.errors import LimitExceeded, UnexpectedMessage
 from handclasp.wire.codec import DecodeError
@@ -46,13 +47,8 @@ class Sealer(Protocol):
 
     sequence: int
 
-    def seal(self, content_type: int, fragment: bytes | memoryview, padding: int = 0) -> bytes | bytearray:
-        """One whole record."""
-
-    def seal_many(
-        self, content_type: int, data: bytes | bytearray | memoryview, limit: int = MAX_PLAINTEXT
-    ) -> bytes | bytearray:
-        """As many records as the data needs."""
+    def seal(self, out: list[bytes], content_type: int, data: bytes | bytearray | memoryview) -> None:
+        """Append as many records as the data needs."""
 
 
 class Opener(Protocol):
@@ -61,7 +57,7 @@ class Opener(Protocol):
     is_tls13: bool
     sequence: int
 
-    def open(self, header: bytes | memoryview, ciphertext: bytes | memoryview) -> tuple[int, bytes]:
+    def open(self, header: bytes | bytearray, ciphertext: bytes | memoryview) -> tuple[int, bytes]:
         """Content type and plaintext; raises a `PeerError` for anything that is not authentic."""
 
 
@@ -69,12 +65,12 @@ class RecordLayer:
     """The records of one connection."""
 
     __slots__ = (
-        "_handshake_in",
         "_handshake_out",
         "_input",
         "_out",
         "_position",
         "_seen_any",
+        "handshake_in",
         "max_message",
         "next_sealer",
         "opener",
@@ -92,11 +88,12 @@ class RecordLayer:
         self.next_sealer: Sealer | None = None
         """The key that is agreed on and not yet in use; an alert uses it (RFC 8446, 6)."""
         self.opener: Opener | None = None
-        self._out: list[bytes | bytearray] = []
+        self._out: list[bytes] = []
         self._handshake_out: list[bytes] = []
         self._input: bytes | bytearray = b""
         self._position = 0
-        self._handshake_in: bytes | bytearray = b""
+        self.handshake_in: bytes | bytearray = b""
+        """What has come of handshake messages and is not yet taken; not empty in the middle of one."""
         self._seen_any = False
 
     # Outgoing.
@@ -114,8 +111,12 @@ class RecordLayer:
 
     def write_data(self, data: bytes | bytearray | memoryview) -> None:
         """Seal application data."""
-        self.flush()
-        self._write(APPLICATION_DATA, data)
+        if self._handshake_out:
+            self.flush()
+        if self.sealer is not None and not self.padding:
+            self.sealer.seal(self._out, APPLICATION_DATA, data)
+        else:
+            self._write(APPLICATION_DATA, data)
 
     def write_alert(self, level: int, description: int) -> None:
         """Seal an alert, after whatever is queued."""
@@ -142,9 +143,6 @@ class RecordLayer:
         if not out:
             return b""
         self._out = []
-        if len(out) == 1:
-            one = out[0]
-            return one if isinstance(one, bytes) else bytes(one)
         return b"".join(out)
 
     def _write(self, content_type: int, data: bytes | bytearray | memoryview) -> None:
@@ -154,16 +152,16 @@ class RecordLayer:
             for at in range(0, len(view), MAX_PLAINTEXT):
                 part = view[at : at + MAX_PLAINTEXT]
                 self._out.append(bytes((content_type,)) + self.version + len(part).to_bytes(2, "big") + part)
-        elif self.padding and content_type == APPLICATION_DATA:
+        elif self.padding and content_type == APPLICATION_DATA and isinstance(sealer, Sealer13):
             self._write_padded(sealer, content_type, memoryview(data))
         else:
-            self._out.append(sealer.seal_many(content_type, data))
+            sealer.seal(self._out, content_type, data)
 
-    def _write_padded(self, sealer: Sealer, content_type: int, view: memoryview) -> None:
+    def _write_padded(self, sealer: Sealer13, content_type: int, view: memoryview) -> None:
         for at in range(0, len(view), MAX_PLAINTEXT):
             part = view[at : at + MAX_PLAINTEXT]
             wanted = -(len(part) + 1) % self.padding
-            self._out.append(sealer.seal(content_type, part, min(wanted, MAX_PLAINTEXT - len(part))))
+            sealer.seal_padded(self._out, content_type, part, min(wanted, MAX_PLAINTEXT - len(part)))
 
     # Incoming.
 
@@ -184,12 +182,7 @@ class RecordLayer:
     @property
     def buffered(self) -> int:
         """Bytes taken and not yet read."""
-        return len(self._input) - self._position + len(self._handshake_in)
-
-    @property
-    def mid_message(self) -> bool:
-        """Whether the peer is in the middle of a handshake message."""
-        return bool(self._handshake_in)
+        return len(self._input) - self._position + len(self.handshake_in)
 
     def next_record(self) -> tuple[int, bytes] | None:
         """Content type and plaintext of the next record; None until one is there whole."""
@@ -218,8 +211,7 @@ class RecordLayer:
         opener = self.opener
         if opener is None or (content_type != APPLICATION_DATA and self._is_plain(opener, content_type, size)):
             return content_type, bytes(data[start:end])
-        view = memoryview(data)
-        return opener.open(view[at:start], view[start:end])
+        return opener.open(data[at:start], memoryview(data)[start:end])
 
     def _is_plain(self, opener: Opener, content_type: int, size: int) -> bool:
         """TLS 1.3's records without protection: change_cipher_spec, and the alert of a peer without keys.
@@ -240,11 +232,11 @@ class RecordLayer:
         """Take the payload of a handshake record."""
         if not fragment:
             raise UnexpectedMessage("An empty handshake record, which RFC 8446, 5.1 forbids.")
-        self._handshake_in = self._handshake_in + fragment if self._handshake_in else fragment
+        self.handshake_in = self.handshake_in + fragment if self.handshake_in else fragment
 
     def next_message(self) -> bytes | None:
         """The next whole handshake message, header included; None until one is there."""
-        data = self._handshake_in
+        data = self.handshake_in
         if len(data) < HEADER_SIZE:
             return None
         size = HEADER_SIZE + int.from_bytes(data[1:HEADER_SIZE], "big")
@@ -253,23 +245,23 @@ class RecordLayer:
         if len(data) < size:
             return None
         if len(data) == size:
-            self._handshake_in = b""
+            self.handshake_in = b""
             return bytes(data)
-        self._handshake_in = data[size:]
+        self.handshake_in = data[size:]
         return bytes(data[:size])
 
     def push_back(self, raw: bytes) -> None:
         """Let `next_message` return this one again."""
-        self._handshake_in = raw + self._handshake_in
+        self.handshake_in = raw + self.handshake_in
 
     def install_opener(self, opener: Opener) -> None:
         """Open what follows with another key; a message may not span the change (RFC 8446, 5.1)."""
-        if self._handshake_in:
+        if self.handshake_in:
             raise UnexpectedMessage("A handshake message goes on across a change of keys.")
         self.opener = opener
 
     def drop_keys(self) -> None:
         """Forget keys and buffers."""
         self.sealer = self.next_sealer = self.opener = None
-        self._handshake_in = self._input = b""
+        self.handshake_in = self._input = b""
         self._position = 0

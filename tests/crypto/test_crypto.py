@@ -127,6 +127,12 @@ def ends(suite: SuiteParameters, key: bytes | None = None) -> Ends:
     return Sealer12(suite, key, iv), Opener12(suite, key, iv)
 
 
+def sealed(sealer: Any, *arguments: Any) -> bytes:
+    out: list[bytes] = []
+    (sealer.seal_padded if len(arguments) > 2 and arguments[2] < 1000 else sealer.seal)(out, *arguments)
+    return b"".join(out)
+
+
 def opened(opener: Any, data: bytes) -> list[tuple[int, bytes]]:
     found, at = [], 0
     while at < len(data):
@@ -143,7 +149,7 @@ def test_what_was_sealed_opens(suite: SuiteParameters, sizes: list[int]) -> None
     sealer, opener = ends(suite)
     for size in sizes:
         data = bytes(size)
-        found = opened(opener, bytes(sealer.seal_many(23, data)))
+        found = opened(opener, sealed(sealer, 23, data))
         assert b"".join(content for _, content in found) == data
         assert {kind for kind, _ in found} == {23}
         assert len(found) == max(1, -(-size // 16384))
@@ -151,7 +157,7 @@ def test_what_was_sealed_opens(suite: SuiteParameters, sizes: list[int]) -> None
 
 @pytest.mark.parametrize("suite", SUITES.values(), ids=lambda suite: str(suite.suite))
 def test_each_flipped_bit_is_refused(suite: SuiteParameters) -> None:
-    record = bytes(ends(suite)[0].seal_many(23, b"data"))
+    record = sealed(ends(suite)[0], 23, b"data")
     for at in range(len(record)):
         if at in (3, 4) and suite.version == TLS12:
             continue  # the length that is covered there is the content's; the record's only says where to cut
@@ -165,7 +171,7 @@ def test_each_flipped_bit_is_refused(suite: SuiteParameters) -> None:
 @pytest.mark.parametrize("suite", SUITES.values(), ids=lambda suite: str(suite.suite))
 def test_a_record_opens_once_and_in_its_place(suite: SuiteParameters) -> None:
     sealer, opener = ends(suite)
-    first, second = bytes(sealer.seal(23, b"one")), bytes(sealer.seal(23, b"two"))
+    first, second = sealed(sealer, 23, b"one"), sealed(sealer, 23, b"two")
     with pytest.raises(BadRecordMac):
         opener.open(second[:5], second[5:])
     assert opener.open(first[:5], first[5:]) == (23, b"one")
@@ -178,15 +184,15 @@ def test_a_record_opens_once_and_in_its_place(suite: SuiteParameters) -> None:
 def test_padding_is_taken_off_and_zeros_alone_are_refused() -> None:
     """RFC 8446, 5.4."""
     sealer, opener = ends(SUITES[CipherSuite.TLS_AES_128_GCM_SHA256])
-    assert opened(opener, bytes(sealer.seal(22, b"x\0\0", 100))) == [(22, b"x\0\0")]
+    assert opened(opener, sealed(sealer, 22, b"x\0\0", 100)) == [(22, b"x\0\0")]
     with pytest.raises(EmptyInnerPlaintext):
-        opened(opener, bytes(sealer.seal(0, b"", 20)))
+        opened(opener, sealed(sealer, 0, b"", 20))
 
 
 @pytest.mark.parametrize("name", ["TLS_AES_128_GCM_SHA256", "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"])
 def test_a_record_with_too_much_in_it_is_refused(name: str) -> None:
     sealer, opener = ends(SUITES[CipherSuite[name]])
-    record = bytes(sealer.seal_many(23, bytes(16385), limit=20000))
+    record = sealed(sealer, 23, bytes(16385), 20000)
     with pytest.raises(RecordOverflow):
         opener.open(record[:5], record[5:])
     with pytest.raises(RecordOverflow):
@@ -199,7 +205,7 @@ def test_a_sequence_number_never_wraps(name: str) -> None:
     sealer, opener = ends(SUITES[CipherSuite[name]])
     sealer.sequence = opener.sequence = 2**64 - 1
     with pytest.raises(SequenceExhausted):
-        sealer.seal(23, b"x")
+        sealed(sealer, 23, b"x")
     with pytest.raises(SequenceExhausted):
         opener.open(b"\x17\x03\x03\0\x20", bytes(32))
     assert "kkkk" not in repr(sealer)

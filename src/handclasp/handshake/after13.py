@@ -42,7 +42,6 @@ class After13:
     """One side of an established TLS 1.3 connection."""
 
     __slots__ = (
-        "_key_updates",
         "_nonce",
         "_resumption",
         "_tickets",
@@ -69,7 +68,6 @@ class After13:
         self.generation = 0
         self._resumption = resumption
         self._nonce = 0
-        self._key_updates = 0
         self._tickets = 0
 
     def __repr__(self) -> str:
@@ -122,20 +120,13 @@ class After13:
 
     # New keys.
 
-    def take_key_update(self, message: KeyUpdate, limit: int) -> tuple[Opener13, bool]:
+    def take_key_update(self, message: KeyUpdate) -> tuple[Opener13, bool]:
         """The peer's next key is in force; the flag says whether it wants ours renewed too."""
         if not message.request_update.is_known:
             raise IllegalValue(f"A KeyUpdate that asks for {int(message.request_update)}.")
-        self._key_updates += 1
-        if self._key_updates > limit:
-            raise LimitExceeded(f"More than {limit} KeyUpdates without data between them.")
         self.reads = self.reads.next()
         wants = message.request_update == KeyUpdateRequest.UPDATE_REQUESTED
         return Opener13(self.suite, *self.reads.key_iv(self.suite)), wants
-
-    def data_received(self) -> None:
-        """Data between KeyUpdates: the count of them starts again."""
-        self._key_updates = 0
 
     def next_sealer(self) -> Sealer13:
         """Our next key, to be used right after the KeyUpdate that announces it."""

@@ -14,6 +14,8 @@ from handclasp import ClientConfig, ClientConnection, NamedGroup, ProtocolVersio
 from handclasp.ca import Authority, Issued
 from handclasp.events import DataReceived
 
+PIECE = 1 << 17
+"""Bytes that our front ends protect at once; a larger write is carried in such pieces."""
 TLS12, TLS13 = ProtocolVersion.TLS12, ProtocolVersion.TLS13
 
 
@@ -59,12 +61,17 @@ def handclasp_pair(configs: tuple[ClientConfig, ServerConfig]) -> tuple[ClientCo
 
 def handclasp_transfer(case: Case, size: int) -> Callable[[], object]:
     client, server = handclasp_pair(handclasp_configs(case))
-    data = bytes(size)
+    data, got = memoryview(bytes(size)) if size > PIECE else bytes(size), 0
 
     def step() -> None:
-        client.send_data(data)
-        events = server.receive_data(client.data_to_send())
-        if sum(len(event.data) for event in events if type(event) is DataReceived) != size:
+        nonlocal got
+        got = 0
+        for at in range(0, size, PIECE):
+            client.send_data(data[at : at + PIECE] if size > PIECE else data)
+            for event in server.receive_data(client.data_to_send()):
+                if type(event) is DataReceived:
+                    got += len(event.data)
+        if got != size:
             raise AssertionError
 
     return step

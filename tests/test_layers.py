@@ -24,6 +24,7 @@ LAYERS = (
     "record_layer",
     "events",
     "endings",
+    "engine",
     "connection",
     "keylog",
     "io",

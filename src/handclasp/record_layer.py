@@ -19,9 +19,6 @@ from handclasp.wire.records import MAX_PLAINTEXT, RECORD_HEADER_SIZE
 
 __all__ = ["NotTLS", "Opener", "RecordLayer", "RecordTooLong", "Sealer"]
 
-MAX_CIPHERTEXT = MAX_PLAINTEXT + 2048
-"""The longest record of any version (RFC 5246, 6.2.3); TLS 1.3's opener wants at most 256 above plaintext."""
-
 HANDSHAKE, APPLICATION_DATA = int(ContentType.HANDSHAKE), int(ContentType.APPLICATION_DATA)
 ALERT, CHANGE_CIPHER_SPEC_TYPE = int(ContentType.ALERT), int(ContentType.CHANGE_CIPHER_SPEC)
 
@@ -167,9 +164,8 @@ class RecordLayer:
 
     def feed(self, data: bytes) -> None:
         """Take bytes from the network."""
-        rest = len(self._input) - self._position
-        if not rest:
-            self._input, self._position = data, 0
+        if not self._input:
+            self._input = data
         elif isinstance(self._input, bytearray):
             del self._input[: self._position]
             self._position = 0
@@ -187,31 +183,38 @@ class RecordLayer:
     def next_record(self) -> tuple[int, bytes] | None:
         """Content type and plaintext of the next record; None until one is there whole."""
         data, at = self._input, self._position
-        have = len(data) - at
-        if have < RECORD_HEADER_SIZE:
-            if have and not self._seen_any:
-                self._check_looks_like_tls(data, at, have)
-            elif not have and at:
-                self._input, self._position = b"", 0
-            return None
-        size = data[at + 3] << 8 | data[at + 4]
-        if not self._seen_any:
-            self._check_looks_like_tls(data, at, have)
-            self._seen_any = True
-        if size > MAX_CIPHERTEXT or (self.opener is None and size > MAX_PLAINTEXT):
-            raise RecordTooLong(f"A record of {size} bytes; at most {MAX_PLAINTEXT} and its protection are allowed.")
         start = at + RECORD_HEADER_SIZE
-        end = start + size
-        if len(data) < end:
+        have = len(data)
+        if have < start:
+            if have > at and not self._seen_any:
+                self._check_looks_like_tls(data, at, have - at)
             return None
-        self._position = end
-        content_type = data[at]
+        end = start + (data[at + 3] << 8 | data[at + 4])
+        opener, content_type = self.opener, data[at]
+        protected = opener is not None and (
+            content_type == APPLICATION_DATA or not self._is_plain(opener, content_type, end - start)
+        )
+        if not protected:
+            self._check_header(data, at, end - start)
+        if have > end:
+            self._position = end
+        elif have == end:
+            self._input, self._position = b"", 0
+        else:
+            return None
+        if protected and opener is not None:
+            return opener.open(data[at:start], memoryview(data)[start:end])
+        return content_type, bytes(data[start:end])
+
+    def _check_header(self, data: bytes | bytearray, at: int, size: int) -> None:
+        """An unprotected record; protected ones are covered with their header by the opener."""
+        if not self._seen_any:
+            self._check_looks_like_tls(data, at, len(data) - at)
+            self._seen_any = True
+        if size > MAX_PLAINTEXT:
+            raise RecordTooLong(f"A record of {size} bytes; at most {MAX_PLAINTEXT} are allowed.")
         if data[at + 1] != 3:
             raise DecodeError(f"A record of version {data[at + 1]}.{data[at + 2]}, which is not TLS.")
-        opener = self.opener
-        if opener is None or (content_type != APPLICATION_DATA and self._is_plain(opener, content_type, size)):
-            return content_type, bytes(data[start:end])
-        return opener.open(data[at:start], memoryview(data)[start:end])
 
     def _is_plain(self, opener: Opener, content_type: int, size: int) -> bool:
         """TLS 1.3's records without protection: change_cipher_spec, and the alert of a peer without keys.

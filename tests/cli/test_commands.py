@@ -129,7 +129,7 @@ def test_connect_refuses_a_wrong_password(world: World, tmp_path: Path, root_fil
     cert, key = world.client.save(tmp_path, "client", password=b"right")
     password = tmp_path / "password"
     password.write_text("wrong\n")
-    arguments = ["--trust", root_file, "--cert", cert, "--key", key, "--password-file", password]
+    arguments: list[str | Path] = ["--trust", root_file, "--cert", cert, "--key", key, "--password-file", password]
     done = run("connect", "127.0.0.1:1", *arguments)
     assert done.returncode == 2
     assert "could not be read" in done.stderr.decode()

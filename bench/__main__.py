@@ -43,8 +43,9 @@ def main() -> int:
             rows.append(show(full_handshake(case(version, group, kind), kind)))
         rows.append(show(judged_anew(case(TLS13, x25519))))
         rows.append(show(resumed(case(TLS13, x25519))))
-        rows.append(show(transfer(case(TLS13, x25519), "seal+open 16 KiB", 1 << 14)))
-        rows.append(show(transfer(case(TLS13, x25519), "seal+open 1 MiB", 1 << 20)))
+        for name, size in (("16 KiB", 1 << 14), ("1 MiB", 1 << 20)):
+            rows.append(show(transfer(case(TLS13, x25519), f"seal+open {name}", size, peers.handclasp_records)))
+            rows.append(show(transfer(case(TLS13, x25519), f"{name} through connections", size)))
         rows.append(show(idle_memory(case(TLS13, x25519))))
     LATEST.write_text(json.dumps([row.to_dict() for row in rows], indent=1) + "\n")
     print(f"\nwritten to {LATEST.relative_to(Path.cwd()) if LATEST.is_relative_to(Path.cwd()) else LATEST}")
@@ -104,9 +105,11 @@ def resumed(case: Case) -> Row:
     return rates("resumed handshake TLS 1.3 X25519", "per second", {"handclasp": step, "ssl": peers.ssl_resumed(case)})
 
 
-def transfer(case: Case, what: str, size: int) -> Row:
+def transfer(
+    case: Case, what: str, size: int, ours: Callable[[Case, int], Callable[[], object]] = peers.handclasp_transfer
+) -> Row:
     competitors = {
-        "handclasp": peers.handclasp_transfer(case, size),
+        "handclasp": ours(case, size),
         "ssl": peers.ssl_transfer(case, size),
         "pyopenssl": peers.pyopenssl_transfer(case, size),
         "tlslite": peers.tlslite_transfer(case, size),

@@ -77,6 +77,22 @@ def handclasp_transfer(case: Case, size: int) -> Callable[[], object]:
     return step
 
 
+def handclasp_records(case: Case, size: int) -> Callable[[], object]:
+    """The record layers of two connections: sealed, joined, cut and opened, without the engine above them."""
+    client, server = handclasp_pair(handclasp_configs(case))
+    source, target = client._records, server._records
+    data = memoryview(bytes(size)) if size > PIECE else bytes(size)
+
+    def step() -> None:
+        for at in range(0, size, PIECE):
+            source.write_data(data[at : at + PIECE] if size > PIECE else data)
+            target.feed(source.take_output())
+            while target.next_record() is not None:
+                pass
+
+    return step
+
+
 def ssl_contexts(case: Case) -> tuple[ssl.SSLContext, ssl.SSLContext]:
     cert, key, root = case.files
     version = ssl.TLSVersion.TLSv1_3 if case.version == TLS13 else ssl.TLSVersion.TLSv1_2

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -128,6 +131,26 @@ def test_key_update(world: World, files: Files, client: Client) -> None:
         check(served, client.get(files, served.port, TLS13, mutual=False))
     labels = [f.label for f in served.facts if isinstance(f, KeyInstalled) and f.direction == "sent"]
     assert labels[-1] == "application 2"
+
+
+def test_chromium_reports_protocol_and_group(files: Files) -> None:
+    """The page that `handclasp serve --mode status` shows tells what Chromium's connection used."""
+    client = next(one for one in CLIENTS if one.name == "chromium")
+    need(client, "simple")
+    command = ["handclasp", "serve", "--port", "0", "--mode", "status"]
+    command += ["--cert", str(files.server_cert), "--key", str(files.server_key)]
+    command[0] = str(Path(sys.executable).with_name("handclasp"))
+    server = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    assert server.stderr is not None
+    try:
+        port = int(server.stderr.readline().rpartition(":")[2].partition(";")[0])
+        page = client.get(files, port, TLS13, mutual=False)
+    finally:
+        server.kill()
+        server.communicate()
+    assert '"version": "TLS13"' in page
+    assert '"group": "X25519MLKEM768"' in page
+    assert '"alpn": "http/1.1"' in page
 
 
 @pytest.mark.parametrize(

@@ -3,13 +3,24 @@
 from handclasp.x509.certificate import Certificate
 from handclasp.x509.errors import CertificateError
 from handclasp.x509.names import Identities, PeerName
-from handclasp.x509.policy import DEPLOYMENT, WEB, NamePolicy, Purpose, VerificationPolicy
+from handclasp.x509.policy import (
+    DEFAULT,
+    DEPLOYMENT,
+    RFC5280,
+    WEB,
+    NamePolicy,
+    Profile,
+    Purpose,
+    VerificationPolicy,
+)
 from handclasp.x509.report import Check, PathTried, Report, Verdict
 from handclasp.x509.trust import TrustStore
 from handclasp.x509.verify import verify
 
 __all__ = [
+    "DEFAULT",
     "DEPLOYMENT",
+    "RFC5280",
     "WEB",
     "Certificate",
     "CertificateError",
@@ -18,6 +29,7 @@ __all__ = [
     "NamePolicy",
     "PathTried",
     "PeerName",
+    "Profile",
     "Purpose",
     "Report",
     "TrustStore",

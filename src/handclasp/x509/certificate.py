@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+import warnings
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
@@ -91,8 +92,14 @@ class Certificate:
     @property
     def parsed(self) -> x509.Certificate:
         """`cryptography`'s view of it."""
-        parsed: x509.Certificate = self._get("parsed", lambda: x509.load_der_x509_certificate(self.der))
+        parsed: x509.Certificate = self._get("parsed", self._parse)
         return parsed
+
+    def _parse(self) -> x509.Certificate:
+        with warnings.catch_warnings():
+            # It warns of odd serial numbers and the like, which are `form`'s to judge.
+            warnings.simplefilter("ignore")
+            return x509.load_der_x509_certificate(self.der)
 
     @property
     def public_key(self) -> Any:
@@ -165,6 +172,12 @@ class Certificate:
         except MalformedCertificate:
             return "(not parsed)"
         return text or "(no subject)"
+
+    @property
+    def serial_number(self) -> int:
+        """Its serial number, which some authorities made zero, negative or too long."""
+        number: int = self._get("serial_number", lambda: self.parsed.serial_number)
+        return number
 
     @property
     def not_before(self) -> datetime:

@@ -17,14 +17,16 @@ from handclasp.x509.errors import (
     CertificateExpired,
     CertificateNotYetValid,
     ConstraintViolation,
+    FormViolation,
     HostNameMismatch,
     MalformedCertificate,
     WeakKey,
     WeakSignatureHash,
     WrongPurpose,
 )
+from handclasp.x509.form import misshapen
 from handclasp.x509.names import Identities, PeerName, matches
-from handclasp.x509.policy import Purpose, VerificationPolicy
+from handclasp.x509.policy import Profile, Purpose, VerificationPolicy
 from handclasp.x509.report import Check, Verdict
 
 __all__ = ["Findings", "check_leaf", "check_path"]
@@ -46,6 +48,15 @@ UNDERSTOOD = frozenset(
     )
 )
 """Extensions whose criticality is honoured; any other that is critical ends the path."""
+
+COMPARABLE = (
+    x509.DNSName,
+    x509.IPAddress,
+    x509.RFC822Name,
+    x509.UniformResourceIdentifier,
+    x509.DirectoryName,
+)
+"""Forms of name that constraints are understood for; others under a constraint are refused (RFC 5280, 4.2.1.10)."""
 
 STRONG_KEYS = (
     ed25519.Ed25519PublicKey,
@@ -107,7 +118,14 @@ class Findings:
             raise BudgetExceeded(f"Building a path takes more than {self.policy.max_path_steps} steps.")
 
     def signed_by(self, child: Certificate, issuer: Certificate) -> bool:
-        """Whether the issuer's key made the child's signature; each pair is tried once."""
+        """Whether the issuer's key made the child's signature; each pair is tried once.
+
+        A signature over a hash that the policy leaves out is not looked at: the path that has it
+        fails by its hash, which tells more than that no path was found.
+        """
+        name = child.signature_hash
+        if name is not None and name not in self.policy.hashes:
+            return True
         pair = (child.der, issuer.der)
         known = self.budget.verified.get(pair)
         if known is None:
@@ -134,10 +152,11 @@ def check_leaf(
     _check_purpose(findings, leaf, purpose)
 
 
-def check_path(findings: Findings, path: tuple[Certificate, ...]) -> None:
+def check_path(findings: Findings, path: tuple[Certificate, ...], purpose: Purpose) -> None:
     """What concerns each certificate of a path and its place in it; the signatures are good already."""
     leaf, *above = path
     last = path[-1]
+    _check_form(findings, path, purpose)
     for one in path:
         _check_dates(findings, one)
         _check_key(findings, one)
@@ -145,6 +164,9 @@ def check_path(findings: Findings, path: tuple[Certificate, ...]) -> None:
             _check_hash(findings, one)
             findings.passed("signature", one, "the issuer's signature", "good", "RFC 5280, 6.1.3")
         _check_critical(findings, one)
+    for issuer in above[:-1]:
+        if issuer.extension(x509.ExtendedKeyUsage) is not None:
+            _check_purpose(findings, issuer, purpose, signs=False)
     for depth, issuer in enumerate(above):
         _check_authority(findings, issuer, sum(not one.is_self_issued for one in path[1 : depth + 1]))
         _check_name_constraints(findings, issuer, path[: depth + 1])
@@ -164,7 +186,15 @@ def _check_name(findings: Findings, leaf: Certificate, identities: Identities, n
     findings.failed("host name", leaf, str(name), presented, error)
 
 
-def _check_purpose(findings: Findings, one: Certificate, purpose: Purpose) -> None:
+def _check_form(findings: Findings, path: tuple[Certificate, ...], purpose: Purpose) -> None:
+    if findings.policy.profile is Profile.PATH:
+        return
+    for one, wrong, section in misshapen(path, findings.policy, purpose):
+        error = FormViolation(f"The certificate of {one.subject_text} is not as {section} wants it: {wrong}.")
+        findings.failed("constraints", one, section, wrong, error)
+
+
+def _check_purpose(findings: Findings, one: Certificate, purpose: Purpose, *, signs: bool = True) -> None:
     usage = one.extension(x509.ExtendedKeyUsage)
     wanted = EKU[purpose]
     if usage is not None and wanted not in usage and ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE not in usage:
@@ -173,7 +203,7 @@ def _check_purpose(findings: Findings, one: Certificate, purpose: Purpose) -> No
         findings.failed("purpose", one, purpose.value, uses, error)
         return
     key_usage = one.extension(x509.KeyUsage)
-    if key_usage is not None and not key_usage.digital_signature:
+    if signs and key_usage is not None and not key_usage.digital_signature:
         error = WrongPurpose(f"The key of {one.subject_text} may not sign, as a handshake has it do.")
         findings.failed("purpose", one, "digitalSignature", "another key usage", error)
         return
@@ -267,11 +297,14 @@ def _check_name_constraints(findings: Findings, issuer: Certificate, below: tupl
 def _forbidden_name(findings: Findings, constraints: x509.NameConstraints, one: Certificate) -> str | None:
     san = one.extension(x509.SubjectAlternativeName)
     names: list[x509.GeneralName] = [] if san is None else list(san)
+    trees = [*(constraints.permitted_subtrees or ()), *(constraints.excluded_subtrees or ())]
     if one.subject_name.rdns:
         names.append(x509.DirectoryName(one.subject_name))
     for name in names:
+        if not isinstance(name, COMPARABLE) and any(type(tree) is type(name) for tree in trees):
+            return f"a name of a form that is not understood, {type(name).__name__}"
         for subtree in constraints.excluded_subtrees or ():
-            if type(subtree) is type(name) and _within(findings, name, subtree):
+            if type(subtree) is type(name) and (_within(findings, name, subtree) or _may_stand_for(name, subtree)):
                 return str(name.value)
         permitted = [tree for tree in constraints.permitted_subtrees or () if type(tree) is type(name)]
         if permitted and not any(_within(findings, name, tree) for tree in permitted):
@@ -301,6 +334,13 @@ def _within(findings: Findings, name: x509.GeneralName, tree: x509.GeneralName) 
         rdns, prefix = list(name.value.rdns), list(tree.value.rdns)
         return rdns[: len(prefix)] == prefix
     return False
+
+
+def _may_stand_for(name: x509.GeneralName, tree: x509.GeneralName) -> bool:
+    """Whether a wildcard covers a name in an excluded subtree below it."""
+    if not isinstance(name, x509.DNSName) or not name.value.startswith("*."):
+        return False
+    return _under(tree.value.lower(), name.value[2:].lower())
 
 
 def _under(host: str, domain: str) -> bool:

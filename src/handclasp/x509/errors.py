@@ -17,6 +17,7 @@ __all__ = [
     "CertificateNotYetValid",
     "CertificateRevoked",
     "ConstraintViolation",
+    "FormViolation",
     "HostNameMismatch",
     "MalformedCertificate",
     "PolicyViolation",
@@ -129,6 +130,13 @@ class ConstraintViolation(CertificateError):
 
     section = "RFC 5280, 6.1.4"
     mend = "Have the certificate issued by an authority that may issue it."
+
+
+class FormViolation(CertificateError):
+    """A certificate that no conforming authority issues (RFC 5280, 4)."""
+
+    section = "RFC 5280, 4"
+    mend = "Have the certificate issued again, as the standard wants it, or choose a wider profile."
 
 
 class PolicyViolation(CertificateError):

@@ -30,7 +30,7 @@ from handclasp.x509.certificate import Certificate, interned
 from handclasp.x509.checks import EKU
 from handclasp.x509.errors import MalformedCertificate
 from handclasp.x509.names import Identities, PeerName, matches
-from handclasp.x509.policy import WEB, Purpose
+from handclasp.x509.policy import DEFAULT, Purpose
 
 if TYPE_CHECKING:
     from handclasp.wire.extensions import OidFilter
@@ -250,7 +250,7 @@ def _rank(
             names = Identities.of(leaf)
             exact = server_name in names.dns
             try:
-                rank += 0 if exact else 1 if matches(PeerName.of(server_name), names, WEB) else 4
+                rank += 0 if exact else 1 if matches(PeerName.of(server_name), names, DEFAULT) else 4
             except UsageError:
                 rank += 4
         if authorities and not any(one.issuer in authorities for one in identity.chain):

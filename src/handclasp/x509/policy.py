@@ -7,7 +7,7 @@ from enum import Enum
 
 from handclasp.errors import ConfigError
 
-__all__ = ["DEPLOYMENT", "WEB", "NamePolicy", "Purpose", "VerificationPolicy"]
+__all__ = ["DEFAULT", "DEPLOYMENT", "RFC5280", "WEB", "NamePolicy", "Profile", "Purpose", "VerificationPolicy"]
 
 
 class Purpose(Enum):
@@ -27,10 +27,24 @@ class NamePolicy(Enum):
     """The server's name is not checked: anybody with a certificate of a trusted authority will do."""
 
 
+class Profile(Enum):
+    """Which rules a path keeps beyond the validation of RFC 5280, section 6."""
+
+    PATH = "path"
+    """None: what section 6 accepts is accepted, however it was issued."""
+    RFC5280 = "rfc5280"
+    """The form that section 4 wants of certificates, too."""
+    WEB = "web"
+    """The CA/Browser Forum's rules on top, as browsers have them."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerificationPolicy:
-    """How strict to be; the defaults are those of the public web."""
+    """How strict to be; the defaults suit a client that meets any server."""
 
+    profile: Profile = Profile.PATH
+    common_name_in_san: bool = False
+    """Whether a server's common name has to be one of its alternative names (CA/Browser BR, 7.1.4.3)."""
     names: NamePolicy = NamePolicy.SAN_ONLY
     wildcards: bool = True
     """Whether "*.example.com" matches one label (RFC 9525, 6.3; mission row S19)."""
@@ -53,8 +67,14 @@ class VerificationPolicy:
                 raise ConfigError(f"{name} has to be at least 1.")
 
 
-WEB = VerificationPolicy()
-"""The public web's rules: SAN only, wildcards for one label."""
+DEFAULT = VerificationPolicy()
+"""RFC 5280's validation, names from the SAN alone, wildcards for one label."""
+
+RFC5280 = VerificationPolicy(profile=Profile.RFC5280)
+"""The same, for certificates in the form that RFC 5280 wants."""
+
+WEB = VerificationPolicy(profile=Profile.WEB, common_name_in_san=True)
+"""The public web's rules."""
 
 DEPLOYMENT = VerificationPolicy(wildcards=False, names=NamePolicy.SAN_THEN_CN)
 """A deployment's own rules: no wildcards, the common name where an old certificate has no SAN."""

@@ -19,7 +19,7 @@ from handclasp.x509.certificate import Certificate, interned
 from handclasp.x509.checks import Findings
 from handclasp.x509.errors import CertificateError, MalformedCertificate, UnknownAuthority
 from handclasp.x509.names import Address, Identities, PeerName
-from handclasp.x509.policy import WEB, NamePolicy, Purpose, VerificationPolicy
+from handclasp.x509.policy import DEFAULT, NamePolicy, Purpose, VerificationPolicy
 from handclasp.x509.report import PathTried, Report, Verdict
 from handclasp.x509.trust import TrustStore
 
@@ -36,7 +36,7 @@ def verify(
     chain: Sequence[Certificate | bytes],
     *,
     trust: TrustStore,
-    policy: VerificationPolicy = WEB,
+    policy: VerificationPolicy = DEFAULT,
     purpose: Purpose,
     at: datetime,
     name: str | Address | PeerName | None,
@@ -86,7 +86,7 @@ def _judge(
         checks.check_leaf(findings, leaf, identities, purpose, None if policy.names is NamePolicy.OFF else name)
         for path in _paths(leaf, chain[1:], trust, findings):
             branch = findings.branch()
-            checks.check_path(branch, path)
+            checks.check_path(branch, path, purpose)
             tried.append(PathTried(path, tuple(branch.checks), branch.error))
             if branch.error is None:
                 return _report(leaf, path, tried, identities)

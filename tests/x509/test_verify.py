@@ -56,7 +56,7 @@ def refused(chain: Any, trust: TrustStore, error: type[e.CertificateError], **ch
     with pytest.raises(error) as caught:
         report.raise_if_refused()
     assert caught.value.report is report
-    assert report.to_dict()["error"]["kind"] == error.__name__  # type: ignore[index]
+    assert report.to_dict()["error"]["kind"] == error.__name__
     return report
 
 

@@ -21,7 +21,7 @@ from handclasp.questions import ChooseCertificate, Question, VerifyPeer
 from handclasp.sessions import MAX_TICKET_LIFETIME, ClientSessions, ServerSessions, TicketKeys
 from handclasp.wire.extensions import OidFilter
 from handclasp.wire.iana import CipherSuite, NamedGroup, ProtocolVersion, SignatureScheme
-from handclasp.x509 import DEFAULT, TrustStore, VerificationPolicy
+from handclasp.x509 import DEFAULT, RevocationSources, TrustStore, VerificationPolicy
 from handclasp.x509.identity import Identity
 
 __all__ = [
@@ -143,6 +143,8 @@ class Config:
     alpn: tuple[str, ...] = ()
     """Application protocols, the dearest first; empty: the extension is not used."""
     verification: VerificationPolicy = DEFAULT
+    revocation: RevocationSources | None = None
+    """CRLs to ask about the peer's certificates, as `verification.revocation` says."""
     require_extended_master_secret: bool = True
     """Refuse TLS 1.2 peers without RFC 7627; what they negotiate can be spliced."""
     middlebox_compatibility: bool = True

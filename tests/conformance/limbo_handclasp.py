@@ -2,7 +2,7 @@
 
 The suite's namespaces say which rules a case is about: `webpki::` the CA/Browser Forum's, of which
 `webpki::cn` alone has the one on common names (other cases there break it and are to pass); all
-others RFC 5280's. Revocation is not judged yet, so cases with CRLs are skipped.
+others RFC 5280's. Where a case has CRLs, revocation is required.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from handclasp.x509 import (
     Certificate,
     NamePolicy,
     Purpose,
+    RevocationMode,
+    RevocationSources,
     TrustStore,
     VerificationPolicy,
     verify,
@@ -37,8 +39,6 @@ USAGES = {
 
 def validate(case: dict[str, Any]) -> tuple[str, str]:
     """The verdict, "accept", "reject" or "skip", and its reason."""
-    if case["crls"]:
-        return "skip", "revocation is not judged yet"
     at = case["validation_time"]
     when = datetime.datetime.fromisoformat(at) if at else datetime.datetime.now(datetime.UTC)
     server = case["validation_kind"] == "SERVER"
@@ -55,7 +55,12 @@ def validate(case: dict[str, Any]) -> tuple[str, str]:
         pool = [Certificate.load(pem.encode()) for pem in case["untrusted_intermediates"]]
         leaf = Certificate.load(case["peer_certificate"].encode())
         name = case["expected_peer_name"]["value"] if server and case["expected_peer_name"] else None
-        report = verify([leaf, *pool], trust=trust, policy=policy, purpose=purpose, at=when, name=name)
+        lists = RevocationSources.of(*(pem.encode() for pem in case["crls"])) if case["crls"] else None
+        if lists is not None:
+            policy = replace(policy, revocation=RevocationMode.REQUIRED)
+        report = verify(
+            [leaf, *pool], trust=trust, policy=policy, purpose=purpose, at=when, name=name, revocation=lists
+        )
         report.raise_if_refused()
         missing = [] if server else missing_names(report.identities, case["expected_peer_names"])
         if missing:

@@ -53,6 +53,7 @@ def verify_peer(config: Config, question: VerifyPeer) -> Report:
         purpose=Purpose.SERVER_AUTH if question.role == "server" else Purpose.CLIENT_AUTH,
         at=question.at,
         name=question.server_name,
+        revocation=config.revocation,
     )
     report.raise_if_refused()
     return report

@@ -3,6 +3,7 @@
 from handclasp.x509.certificate import Certificate
 from handclasp.x509.errors import CertificateError
 from handclasp.x509.names import Identities, PeerName
+from handclasp.x509.policies import PolicyInputs
 from handclasp.x509.policy import (
     DEFAULT,
     DEPLOYMENT,
@@ -11,9 +12,11 @@ from handclasp.x509.policy import (
     NamePolicy,
     Profile,
     Purpose,
+    RevocationMode,
     VerificationPolicy,
 )
 from handclasp.x509.report import Check, PathTried, Report, Verdict
+from handclasp.x509.revocation import RevocationSources
 from handclasp.x509.trust import TrustStore
 from handclasp.x509.verify import verify
 
@@ -29,9 +32,12 @@ __all__ = [
     "NamePolicy",
     "PathTried",
     "PeerName",
+    "PolicyInputs",
     "Profile",
     "Purpose",
     "Report",
+    "RevocationMode",
+    "RevocationSources",
     "TrustStore",
     "Verdict",
     "VerificationPolicy",

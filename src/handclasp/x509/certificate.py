@@ -10,6 +10,7 @@ import base64
 import hashlib
 import re
 import warnings
+from collections.abc import Iterator
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
@@ -20,11 +21,12 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from handclasp.x509.errors import MalformedCertificate
 
-__all__ = ["MAX_SIZE", "Certificate"]
+__all__ = ["MAX_SIZE", "POLICY_MAPPINGS", "Certificate", "canonical_name", "interned"]
 
 MAX_SIZE = 1 << 17
 """Bytes of the longest certificate that is looked at."""
 
+POLICY_MAPPINGS = x509.ObjectIdentifier("2.5.29.33")
 RSASSA_PSS = "1.2.840.113549.1.1.10"
 _PEM = re.compile(
     rb"-----BEGIN (?:X509 |TRUSTED )?CERTIFICATE-----\s(.*?)-----END (?:X509 |TRUSTED )?CERTIFICATE-----",
@@ -165,6 +167,28 @@ class Certificate:
         return der
 
     @property
+    def subject_canonical(self) -> tuple[Any, ...]:
+        """The subject's name in canonical form."""
+        name: tuple[Any, ...] = self._get("subject_canonical", lambda: canonical_name(self.parsed.subject))
+        return name
+
+    @property
+    def issuer_canonical(self) -> tuple[Any, ...]:
+        """The issuer's name in canonical form."""
+        name: tuple[Any, ...] = self._get("issuer_canonical", lambda: canonical_name(self.parsed.issuer))
+        return name
+
+    @property
+    def policy_mappings(self) -> tuple[tuple[str, str], ...]:
+        """Pairs of policies, the issuer's and the subject's, as dotted OIDs (RFC 5280, 4.2.1.5)."""
+        pairs: tuple[tuple[str, str], ...] = self._get("policy_mappings", self._policy_mappings)
+        return pairs
+
+    def _policy_mappings(self) -> tuple[tuple[str, str], ...]:
+        raw = self.raw_extension(POLICY_MAPPINGS)
+        return () if raw is None else tuple(oid_pairs(raw))
+
+    @property
     def subject_text(self) -> str:
         """The subject's name for people."""
         try:
@@ -176,8 +200,13 @@ class Certificate:
     @property
     def serial_number(self) -> int:
         """Its serial number, which some authorities made zero, negative or too long."""
-        number: int = self._get("serial_number", lambda: self.parsed.serial_number)
+        number: int = self._get("serial_number", self._serial_number)
         return number
+
+    def _serial_number(self) -> int:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return self.parsed.serial_number
 
     @property
     def not_before(self) -> datetime:
@@ -194,7 +223,7 @@ class Certificate:
     @property
     def is_self_issued(self) -> bool:
         """Whether subject and issuer have the same name."""
-        return self.subject == self.issuer
+        return self.subject == self.issuer or self.subject_canonical == self.issuer_canonical
 
     @property
     def fingerprint(self) -> bytes:
@@ -224,6 +253,56 @@ class Certificate:
 
     def _extensions(self) -> dict[x509.ObjectIdentifier, tuple[Any, bool]]:
         return {one.oid: (one.value, one.critical) for one in self.parsed.extensions}
+
+
+def canonical_name(name: x509.Name) -> tuple[Any, ...]:
+    """A name as RFC 5280, 7.1 compares it: case and runs of spaces don't count, nor does the string's type."""
+    return tuple(
+        frozenset((attribute.oid, " ".join(str(attribute.value).casefold().split())) for attribute in rdn)
+        for rdn in name.rdns
+    )
+
+
+def oid_pairs(der: bytes) -> Iterator[tuple[str, str]]:
+    """The OIDs of a DER SEQUENCE OF SEQUENCE of two; raises `ValueError` for anything else."""
+    reader = _Der(_Der(der).take(0x30))
+    while reader.data:
+        pair = _Der(reader.take(0x30))
+        yield _oid(pair.take(0x06)), _oid(pair.take(0x06))
+
+
+class _Der:
+    """Elements of DER, one after the other."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+
+    def take(self, tag: int) -> bytes:
+        """The content of the next element, which has this tag."""
+        data = self.data
+        if len(data) < 2 or data[0] != tag:
+            raise ValueError("not the element that belongs here")
+        size, at = data[1], 2
+        if size & 0x80:
+            count = size & 0x7F
+            size, at = int.from_bytes(data[2 : 2 + count], "big"), 2 + count
+        if len(data) < at + size:
+            raise ValueError("an element goes past its end")
+        self.data = data[at + size :]
+        return data[at : at + size]
+
+
+def _oid(content: bytes) -> str:
+    arcs, value = [], 0
+    for byte in content:
+        value = value << 7 | byte & 0x7F
+        if not byte & 0x80:
+            arcs.append(value)
+            value = 0
+    if not arcs:
+        raise ValueError("an empty object identifier")
+    first = min(arcs[0] // 40, 2)
+    return ".".join(map(str, (first, arcs[0] - 40 * first, *arcs[1:])))
 
 
 @lru_cache(maxsize=1024)

@@ -3,33 +3,39 @@
 from __future__ import annotations
 
 from datetime import datetime
+from itertools import pairwise
 from typing import Any
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, mldsa, rsa
-from cryptography.x509.oid import ExtendedKeyUsageOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from handclasp.x509.certificate import Certificate
+from handclasp.x509.certificate import POLICY_MAPPINGS, Certificate, canonical_name
 from handclasp.x509.errors import (
     BudgetExceeded,
     CertificateError,
     CertificateExpired,
     CertificateNotYetValid,
+    CertificateRevoked,
     ConstraintViolation,
     FormViolation,
     HostNameMismatch,
     MalformedCertificate,
+    PolicyViolation,
+    RevocationUnknown,
     WeakKey,
     WeakSignatureHash,
     WrongPurpose,
 )
 from handclasp.x509.form import misshapen
 from handclasp.x509.names import Identities, PeerName, matches
-from handclasp.x509.policy import Profile, Purpose, VerificationPolicy
+from handclasp.x509.policies import process_policies
+from handclasp.x509.policy import Profile, Purpose, RevocationMode, VerificationPolicy
 from handclasp.x509.report import Check, Verdict
+from handclasp.x509.revocation import RevocationSources, Signers, Status, check_revocation
 
-__all__ = ["Findings", "check_leaf", "check_path"]
+__all__ = ["Findings", "check_leaf", "check_path", "check_revoked", "check_signer_path"]
 
 EKU = {
     Purpose.SERVER_AUTH: ExtendedKeyUsageOID.SERVER_AUTH,
@@ -45,8 +51,12 @@ UNDERSTOOD = frozenset(
         x509.SubjectAlternativeName,
         x509.NameConstraints,
         x509.TLSFeature,
+        x509.CertificatePolicies,
+        x509.PolicyConstraints,
+        x509.InhibitAnyPolicy,
+        x509.CRLDistributionPoints,
     )
-)
+) | {POLICY_MAPPINGS}
 """Extensions whose criticality is honoured; any other that is critical ends the path."""
 
 COMPARABLE = (
@@ -57,6 +67,8 @@ COMPARABLE = (
     x509.DirectoryName,
 )
 """Forms of name that constraints are understood for; others under a constraint are refused (RFC 5280, 4.2.1.10)."""
+
+NO_SOURCES = RevocationSources(())
 
 STRONG_KEYS = (
     ed25519.Ed25519PublicKey,
@@ -82,7 +94,7 @@ class _Budget:
 class Findings:
     """The checks made so far, the first failure, and the work that is left."""
 
-    __slots__ = ("at", "budget", "checks", "error", "policy")
+    __slots__ = ("at", "budget", "checks", "error", "policy", "until")
 
     def __init__(self, policy: VerificationPolicy, at: datetime, budget: _Budget | None = None) -> None:
         self.policy = policy
@@ -90,6 +102,8 @@ class Findings:
         self.budget = budget or _Budget(policy)
         self.checks: list[Check] = []
         self.error: CertificateError | None = None
+        self.until = float("inf")
+        """Until when a source of revocation says what it says, in seconds since 1970."""
 
     def branch(self) -> Findings:
         """A copy for one path; the budget stays common."""
@@ -137,8 +151,16 @@ class Findings:
 
 
 def _is_signed_by(child: Certificate, issuer: Certificate) -> bool:
+    """By the key alone; that the names fit, as RFC 5280, 7.1 compares them, is the path builder's to see."""
     try:
-        child.parsed.verify_directly_issued_by(issuer.parsed)
+        parsed, key = child.parsed, issuer.public_key
+        parameters = parsed.signature_algorithm_parameters
+        if isinstance(key, rsa.RSAPublicKey):
+            key.verify(parsed.signature, parsed.tbs_certificate_bytes, parameters, parsed.signature_hash_algorithm)  # type: ignore[arg-type]  # a certificate by another kind of key raises TypeError
+        elif isinstance(key, ec.EllipticCurvePublicKey):
+            key.verify(parsed.signature, parsed.tbs_certificate_bytes, parameters)  # type: ignore[arg-type]
+        else:
+            key.verify(parsed.signature, parsed.tbs_certificate_bytes)
     except (InvalidSignature, ValueError, TypeError, UnsupportedAlgorithm, MalformedCertificate):
         return False
     return True
@@ -154,7 +176,7 @@ def check_leaf(
 
 def check_path(findings: Findings, path: tuple[Certificate, ...], purpose: Purpose) -> None:
     """What concerns each certificate of a path and its place in it; the signatures are good already."""
-    leaf, *above = path
+    above = path[1:]
     last = path[-1]
     _check_form(findings, path, purpose)
     for one in path:
@@ -170,8 +192,61 @@ def check_path(findings: Findings, path: tuple[Certificate, ...], purpose: Purpo
     for depth, issuer in enumerate(above):
         _check_authority(findings, issuer, sum(not one.is_self_issued for one in path[1 : depth + 1]))
         _check_name_constraints(findings, issuer, path[: depth + 1])
+    _check_policies(findings, path)
     findings.passed("authority", last, "a trusted root", last.subject_text, "RFC 5280, 6.1")
-    findings.skipped("revocation", leaf, "no revocation source was given", "RFC 5280, 6.3")
+
+
+def check_signer_path(findings: Findings, path: tuple[Certificate, ...]) -> None:
+    """The same for whoever signs a list: any purpose will do (RFC 5280, 6.3.3 (f))."""
+    for one in path:
+        _check_dates(findings, one)
+        _check_key(findings, one)
+        _check_critical(findings, one)
+        if one is not path[-1]:
+            _check_hash(findings, one)
+    for depth, issuer in enumerate(path[1:]):
+        _check_authority(findings, issuer, sum(not one.is_self_issued for one in path[1 : depth + 1]))
+
+
+def check_revoked(
+    findings: Findings,
+    path: tuple[Certificate, ...],
+    sources: RevocationSources | None,
+    signers: Signers,
+) -> None:
+    """Whether a certificate of a path that is good otherwise was taken back (RFC 5280, 6.3)."""
+    policy = findings.policy
+    required = policy.revocation is RevocationMode.REQUIRED
+    if policy.revocation is RevocationMode.OFF or (sources is None and not required):
+        why = "the policy leaves it out" if sources is not None else "no revocation source was given"
+        findings.skipped("revocation", path[0], why, "RFC 5280, 6.3")
+        return
+    pairs = list(pairwise(path))
+    for one, issuer in pairs[:1] if policy.revocation_of_leaf_alone else reversed(pairs):
+        status = check_revocation(one, issuer, sources or NO_SOURCES, findings.at, signers)
+        findings.until = min(findings.until, status.until or findings.until)
+        if status.status is Status.REVOKED:
+            error: CertificateError = CertificateRevoked(f"The certificate of {one.subject_text} was {status.why}.")
+            findings.failed("revocation", one, "not revoked", status.why, error)
+        elif status.status is Status.UNKNOWN and required:
+            error = RevocationUnknown(
+                f"Whether the certificate of {one.subject_text} was revoked is not known: {status.why}."
+            )
+            findings.failed("revocation", one, "a current list", status.why, error)
+        elif status.status is Status.UNKNOWN:
+            findings.skipped("revocation", one, status.why, "RFC 5280, 6.3")
+        else:
+            findings.passed("revocation", one, "not revoked", status.why, "RFC 5280, 6.3")
+
+
+def _check_policies(findings: Findings, path: tuple[Certificate, ...]) -> None:
+    outcome = process_policies(path, findings.policy.policies)
+    found = ", ".join(sorted(outcome.policies)) or "none"
+    if outcome.refused is None:
+        findings.passed("policies", path[0], "as the policy's inputs want", found, "RFC 5280, 6.1.5")
+    else:
+        error = PolicyViolation(f"The path of {path[0].subject_text} has no policy that will do: {outcome.refused}.")
+        findings.failed("policies", path[0], "a policy that is wanted", found, error)
 
 
 def _check_name(findings: Findings, leaf: Certificate, identities: Identities, name: PeerName | None) -> None:
@@ -300,6 +375,9 @@ def _forbidden_name(findings: Findings, constraints: x509.NameConstraints, one: 
     trees = [*(constraints.permitted_subtrees or ()), *(constraints.excluded_subtrees or ())]
     if one.subject_name.rdns:
         names.append(x509.DirectoryName(one.subject_name))
+    if not any(isinstance(name, x509.RFC822Name) for name in names):
+        mails = one.subject_name.get_attributes_for_oid(NameOID.EMAIL_ADDRESS)
+        names += [x509.RFC822Name(str(mail.value)) for mail in mails if str(mail.value).isascii()]
     for name in names:
         if not isinstance(name, COMPARABLE) and any(type(tree) is type(name) for tree in trees):
             return f"a name of a form that is not understood, {type(name).__name__}"
@@ -331,7 +409,7 @@ def _within(findings: Findings, name: x509.GeneralName, tree: x509.GeneralName) 
         wanted = tree.value.lower()
         return host.endswith(wanted) if wanted.startswith(".") else host == wanted
     if isinstance(name, x509.DirectoryName):
-        rdns, prefix = list(name.value.rdns), list(tree.value.rdns)
+        rdns, prefix = canonical_name(name.value), canonical_name(tree.value)
         return rdns[: len(prefix)] == prefix
     return False
 

@@ -6,8 +6,19 @@ from dataclasses import dataclass
 from enum import Enum
 
 from handclasp.errors import ConfigError
+from handclasp.x509.policies import ANY_POLICIES, PolicyInputs
 
-__all__ = ["DEFAULT", "DEPLOYMENT", "RFC5280", "WEB", "NamePolicy", "Profile", "Purpose", "VerificationPolicy"]
+__all__ = [
+    "DEFAULT",
+    "DEPLOYMENT",
+    "RFC5280",
+    "WEB",
+    "NamePolicy",
+    "Profile",
+    "Purpose",
+    "RevocationMode",
+    "VerificationPolicy",
+]
 
 
 class Purpose(Enum):
@@ -25,6 +36,16 @@ class NamePolicy(Enum):
     """The subject's common name counts, and only where there is no SAN."""
     OFF = "off"
     """The server's name is not checked: anybody with a certificate of a trusted authority will do."""
+
+
+class RevocationMode(Enum):
+    """Whether revocation is checked (mission row S21)."""
+
+    OFF = "off"
+    WHEN_AVAILABLE = "when-available"
+    """What the sources know counts; what they do not know is let pass."""
+    REQUIRED = "required"
+    """A certificate of which no current source speaks is refused."""
 
 
 class Profile(Enum):
@@ -52,6 +73,12 @@ class VerificationPolicy:
     """Hashes that a signature may be over; signatures that bring their own, as Ed25519, always may."""
     min_rsa_bits: int = 2048
     curves: frozenset[str] = frozenset({"secp256r1", "secp384r1", "secp521r1"})
+    policies: PolicyInputs = ANY_POLICIES
+    """What certificate policies the path has to be valid under (RFC 5280, 6.1.1)."""
+    revocation: RevocationMode = RevocationMode.WHEN_AVAILABLE
+    """Of use with sources alone; without any, only REQUIRED refuses."""
+    revocation_of_leaf_alone: bool = False
+    """Leave out whether the authorities between leaf and anchor were revoked."""
     max_chain_depth: int = 8
     """Intermediates in a path."""
     max_signatures: int = 64

@@ -7,6 +7,7 @@ import ssl
 from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from handclasp.errors import ConfigError
 from handclasp.x509.certificate import Certificate, interned
@@ -18,10 +19,11 @@ __all__ = ["TrustStore"]
 class TrustStore:
     """A fixed set of trust anchors; one object serves all connections."""
 
-    __slots__ = ("_by_subject", "anchors")
+    __slots__ = ("_by_name", "_by_subject", "anchors")
 
     def __init__(self, anchors: Iterable[Certificate]) -> None:
         self.anchors: tuple[Certificate, ...] = tuple(dict.fromkeys(anchors))
+        self._by_name: dict[tuple[Any, ...], tuple[Certificate, ...]] | None = None
         self._by_subject: dict[bytes, tuple[Certificate, ...]] | None = None
 
     def __repr__(self) -> str:
@@ -74,7 +76,21 @@ class TrustStore:
 
     def issuers_of(self, certificate: Certificate) -> tuple[Certificate, ...]:
         """The anchors whose name is the certificate's issuer."""
-        return self._index().get(certificate.issuer, ())
+        found = self._index().get(certificate.issuer)
+        if found is not None:
+            return found
+        return self.named(certificate.issuer_canonical)
+
+    def named(self, name: tuple[Any, ...]) -> tuple[Certificate, ...]:
+        """The anchors of a name in canonical form."""
+        index = self._by_name
+        if index is None:
+            index = {}
+            for anchors in self._index().values():
+                for anchor in anchors:
+                    index[anchor.subject_canonical] = (*index.get(anchor.subject_canonical, ()), anchor)
+            self._by_name = index
+        return index.get(name, ())
 
     def __contains__(self, certificate: Certificate) -> bool:
         return certificate in self._index().get(certificate.subject, ())

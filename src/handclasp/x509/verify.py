@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from typing import Any
 
 from cryptography import x509
 
@@ -21,6 +22,7 @@ from handclasp.x509.errors import CertificateError, MalformedCertificate, Unknow
 from handclasp.x509.names import Address, Identities, PeerName
 from handclasp.x509.policy import DEFAULT, NamePolicy, Purpose, VerificationPolicy
 from handclasp.x509.report import PathTried, Report, Verdict
+from handclasp.x509.revocation import RevocationSources, Signers
 from handclasp.x509.trust import TrustStore
 
 __all__ = ["verify"]
@@ -28,8 +30,10 @@ __all__ = ["verify"]
 REMEMBERED = 512
 """Verdicts kept; the oldest goes first."""
 
-_Key = tuple[tuple[bytes, ...], int, VerificationPolicy, Purpose, PeerName | None]
-_memory: OrderedDict[_Key, tuple[float, Report, TrustStore]] = OrderedDict()
+_Key = tuple[tuple[bytes, ...], int, int, VerificationPolicy, Purpose, PeerName | None]
+_Judges = tuple[TrustStore, RevocationSources | None]
+"""Kept with a verdict, so that their identities are not given to others meanwhile."""
+_memory: OrderedDict[_Key, tuple[float, Report, _Judges]] = OrderedDict()
 
 
 def verify(
@@ -40,28 +44,30 @@ def verify(
     purpose: Purpose,
     at: datetime,
     name: str | Address | PeerName | None,
+    revocation: RevocationSources | None = None,
 ) -> Report:
     """Judge `chain`: the peer's own certificate, then others in any order.
 
-    `name` is the server we mean; None leaves the name unchecked, as a server does with its
+    `revocation` are the lists to ask, as `policy.revocation` says. `name` is the server we mean;
+    None leaves the name unchecked, as a server does with its
     clients (mission row S20). `at` has a time zone. Never raises for what the peer sent: the
     report has the error.
     """
     ders = tuple([one if type(one) is bytes else one.der for one in chain])  # type: ignore[union-attr]
     wanted = None if name is None else PeerName.of(name)
-    key = (ders, id(trust), policy, purpose, wanted)
+    key = (ders, id(trust), id(revocation), policy, purpose, wanted)
     now = at.timestamp()
     known = _memory.get(key)
-    if known is not None and known[2] is trust and known[1].valid_from <= now <= known[0]:
+    if known is not None and known[2] == (trust, revocation) and known[1].valid_from <= now <= known[0]:
         return known[1]
-    report = _judge(tuple(map(interned, ders)), trust, policy, purpose, at, wanted)
+    report = _judge(tuple(map(interned, ders)), trust, policy, purpose, at, wanted, revocation)
     if report.accepted:
-        _remember(key, report, trust)
+        _remember(key, report, (trust, revocation))
     return report
 
 
-def _remember(key: _Key, report: Report, trust: TrustStore) -> None:
-    _memory[key] = (report.valid_until, report, trust)
+def _remember(key: _Key, report: Report, judges: _Judges) -> None:
+    _memory[key] = (report.valid_until, report, judges)
     while len(_memory) > REMEMBERED:
         try:
             _memory.popitem(last=False)
@@ -76,6 +82,7 @@ def _judge(
     purpose: Purpose,
     at: datetime,
     name: PeerName | None,
+    revocation: RevocationSources | None,
 ) -> Report:
     tried: list[PathTried] = []
     identities: Identities | None = None
@@ -87,9 +94,12 @@ def _judge(
         for path in _paths(leaf, chain[1:], trust, findings):
             branch = findings.branch()
             checks.check_path(branch, path, purpose)
+            if branch.error is None:
+                signers = _signers(chain, path, trust, findings, revocation)
+                checks.check_revoked(branch, path, revocation, signers)
             tried.append(PathTried(path, tuple(branch.checks), branch.error))
             if branch.error is None:
-                return _report(leaf, path, tried, identities)
+                return _report(leaf, path, tried, identities, branch.until)
     except CertificateError as error:
         findings.error = error
         tried.append(PathTried((leaf,), tuple(findings.checks), error))
@@ -100,7 +110,13 @@ def _judge(
     return _refusal(leaf, tried, identities)
 
 
-def _report(leaf: Certificate, path: tuple[Certificate, ...], tried: list[PathTried], identities: Identities) -> Report:
+def _report(
+    leaf: Certificate,
+    path: tuple[Certificate, ...],
+    tried: list[PathTried],
+    identities: Identities,
+    until: float,
+) -> Report:
     return Report(
         leaf=leaf,
         path=path,
@@ -109,7 +125,7 @@ def _report(leaf: Certificate, path: tuple[Certificate, ...], tried: list[PathTr
         error=None,
         identities=identities,
         valid_from=max(one.not_before for one in path).timestamp(),
-        valid_until=min(one.not_after for one in path).timestamp(),
+        valid_until=min(until, *(one.not_after.timestamp() for one in path)),
     )
 
 
@@ -137,20 +153,65 @@ def _paths(
     leaf: Certificate, pool: tuple[Certificate, ...], trust: TrustStore, findings: Findings
 ) -> Iterator[tuple[Certificate, ...]]:
     """Every path from the leaf to an anchor, the shortest and likeliest first."""
-    by_subject: dict[bytes, list[Certificate]] = {}
-    for one in dict.fromkeys(pool):
-        try:
-            by_subject.setdefault(one.subject, []).append(one)
-        except MalformedCertificate:
-            continue  # no path goes through what cannot be read
+    by_subject = _by_name(pool)
     if leaf in trust:
         yield (leaf,)
     yield from _extend((leaf,), by_subject, trust, findings)
 
 
+def _by_name(pool: tuple[Certificate, ...]) -> dict[tuple[Any, ...], list[Certificate]]:
+    by_subject: dict[tuple[Any, ...], list[Certificate]] = {}
+    for one in dict.fromkeys(pool):
+        try:
+            by_subject.setdefault(one.subject_canonical, []).append(one)
+        except MalformedCertificate:
+            continue  # no path goes through what cannot be read
+    return by_subject
+
+
+def _signers(
+    chain: tuple[Certificate, ...],
+    path: tuple[Certificate, ...],
+    trust: TrustStore,
+    findings: Findings,
+    revocation: RevocationSources | None,
+) -> Signers:
+    """Who may have signed a list: certificates of its issuer's name that lead to the path's own anchor.
+
+    A signer outside the path has to be unrevoked too.
+    """
+    pool = _by_name(chain)
+    anchor = path[-1]
+    asking: set[Certificate] = set()
+
+    def signers(name: tuple[Any, ...]) -> Iterator[Certificate]:
+        if anchor.subject_canonical == name:
+            yield anchor
+        yield from (one for one in path if one.subject_canonical == name)
+        for one in pool.get(name, ()):
+            if one in path:
+                continue
+            if one in asking:
+                yield one  # its own list may tell of itself
+                continue
+            asking.add(one)
+            if any(way[-1] == anchor and vouches(way) for way in _extend((one,), pool, trust, findings)):
+                yield one
+            asking.discard(one)
+
+    def vouches(way: tuple[Certificate, ...]) -> bool:
+        branch = Findings(findings.policy, findings.at, findings.budget)
+        checks.check_signer_path(branch, way)
+        if branch.error is None:
+            checks.check_revoked(branch, way, revocation, signers)
+        return branch.error is None
+
+    return signers
+
+
 def _extend(
     path: tuple[Certificate, ...],
-    pool: dict[bytes, list[Certificate]],
+    pool: dict[tuple[Any, ...], list[Certificate]],
     trust: TrustStore,
     findings: Findings,
 ) -> Iterator[tuple[Certificate, ...]]:
@@ -162,9 +223,9 @@ def _extend(
     depth = sum(not one.is_self_issued for one in path[1:])
     if depth >= findings.policy.max_chain_depth:
         return
-    for issuer in _likely(last, tuple(pool.get(last.issuer, ()))):
+    for issuer in _likely(last, tuple(pool.get(last.issuer_canonical, ()))):
         findings.step()
-        if any(issuer.subject == one.subject and _same_key(issuer, one) for one in path):
+        if any(issuer.subject_canonical == one.subject_canonical and _same_key(issuer, one) for one in path):
             continue
         if findings.signed_by(last, issuer):
             yield from _extend((*path, issuer), pool, trust, findings)

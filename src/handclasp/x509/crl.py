@@ -1,0 +1,213 @@
+"""A certificate revocation list and its entries (RFC 5280, 5).
+
+The list itself is parsed by `cryptography`. Its entries are indexed here, by a walk over their DER, so
+that a list of a million answers as fast as one of ten; what an entry says is parsed when asked for.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+
+from handclasp.errors import UsageError
+from handclasp.x509.certificate import Certificate, canonical_name
+
+__all__ = ["Crl", "Entry", "MalformedCrl"]
+
+ALL_REASONS = frozenset(flag for flag in x509.ReasonFlags if flag.name not in ("unspecified", "remove_from_crl"))
+UNDERSTOOD = frozenset(
+    {x509.CRLNumber.oid, x509.DeltaCRLIndicator.oid, x509.IssuingDistributionPoint.oid, x509.AuthorityKeyIdentifier.oid}
+)
+_PEM = re.compile(rb"-----BEGIN X509 CRL-----\s(.*?)-----END X509 CRL-----", re.S)
+
+
+class MalformedCrl(UsageError):
+    """Bytes that are no certificate revocation list."""
+
+
+class Crl:
+    """One list by its DER."""
+
+    __slots__ = ("_extensions", "_index", "_tbs", "der", "issuer", "next_update", "parsed", "this_update")
+
+    def __init__(self, der: bytes) -> None:
+        try:
+            self.der = der
+            self.parsed = x509.load_der_x509_crl(der)
+            self.issuer: tuple[Any, ...] = canonical_name(self.parsed.issuer)
+            """The issuer's name in canonical form."""
+            self.this_update = self.parsed.last_update_utc
+            self.next_update = self.parsed.next_update_utc
+            self._extensions: dict[x509.ObjectIdentifier, tuple[Any, bool]] = {
+                one.oid: (one.value, one.critical) for one in self.parsed.extensions
+            }
+            self._tbs = self.parsed.tbs_certlist_bytes
+            indirect = self.scope is not None and self.scope.indirect_crl
+            self._index = self._by_issuer() if indirect else {self.issuer: self._by_serial()}
+        except Exception as error:  # the parser's own errors have no common class
+            raise MalformedCrl(f"A CRL does not parse: {error}") from None
+
+    def __repr__(self) -> str:
+        return f"<Crl of {self.parsed.issuer.rfc4514_string()}>"
+
+    @classmethod
+    def load_all(cls, data: bytes) -> list[Crl]:
+        """All lists in PEM bytes, or the one in DER; raises `MalformedCrl` for none."""
+        if b"-----BEGIN" not in data:
+            return [cls(data)]
+        try:
+            found = [cls(base64.b64decode(block)) for block in _PEM.findall(data)]
+        except ValueError:
+            raise MalformedCrl("A PEM block whose base64 does not decode.") from None
+        if not found:
+            raise MalformedCrl("No CRL in these PEM bytes.")
+        return found
+
+    def extension(self, kind: type[x509.ExtensionType]) -> Any:
+        """The value of an extension, None where it is absent."""
+        return self._extensions.get(kind.oid, (None, False))[0]
+
+    @property
+    def number(self) -> int | None:
+        """Its number, growing with each list of a scope."""
+        number = self.extension(x509.CRLNumber)
+        return None if number is None else int(number.crl_number)
+
+    @property
+    def base_number(self) -> int | None:
+        """Of a delta list: the number of the list that it goes with; None for a complete list."""
+        delta = self.extension(x509.DeltaCRLIndicator)
+        return None if delta is None else int(delta.crl_number)
+
+    @property
+    def scope(self) -> x509.IssuingDistributionPoint | None:
+        """Which certificates it speaks of, where not of all."""
+        scope: x509.IssuingDistributionPoint | None = self.extension(x509.IssuingDistributionPoint)
+        return scope
+
+    @property
+    def is_understood(self) -> bool:
+        """Whether all its critical extensions are, and it has the number that every list has (RFC 5280, 5.2.3)."""
+        critical = {oid for oid, (_, is_critical) in self._extensions.items() if is_critical}
+        return critical <= UNDERSTOOD and x509.CRLNumber.oid not in critical and self.number is not None
+
+    def is_current(self, at: datetime) -> bool:
+        """Whether it speaks of this time."""
+        return self.this_update <= at and (self.next_update is None or at <= self.next_update)
+
+    def signed_by(self, signer: Certificate) -> bool:
+        """Whether this certificate's key made its signature."""
+        try:
+            return self.parsed.is_signature_valid(signer.public_key)
+        except (InvalidSignature, ValueError, TypeError, UnsupportedAlgorithm):
+            return False
+
+    def find(self, serial: int, issuer: tuple[Any, ...]) -> Entry | None:
+        """The entry of a certificate by its serial number and its issuer's canonical name."""
+        key = serial.to_bytes(serial.bit_length() // 8 + 1, "big", signed=True)
+        at = self._index.get(issuer, {}).get(key)
+        return None if at is None else parse_entry(self._tbs, at)
+
+    def _by_serial(self) -> dict[bytes, int]:
+        """Where each serial number's entry begins: one pass over the DER, whatever the entries say."""
+        return {serial: at for at, serial in entries(self._tbs)}
+
+    def _by_issuer(self) -> dict[Any, dict[bytes, int]]:
+        """An indirect list: an entry's issuer holds for those after it (RFC 5280, 5.3.3)."""
+        found: dict[Any, dict[bytes, int]] = {}
+        current = self.issuer
+        for entry, (at, serial) in zip(self.parsed, entries(self._tbs), strict=True):
+            for one in entry.extensions:
+                if isinstance(one.value, x509.CertificateIssuer):
+                    names = one.value.get_values_for_type(x509.DirectoryName)
+                    current = canonical_name(names[0]) if names else current
+            found.setdefault(current, {})[serial] = at
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What a list says of one certificate."""
+
+    reason: str
+    """As RFC 5280 names it, such as "keyCompromise"; "unspecified" where it gives none."""
+    understood: bool
+    """Whether all critical extensions of the entry are."""
+
+
+REASONS = {
+    0: "unspecified",
+    1: "keyCompromise",
+    2: "cACompromise",
+    3: "affiliationChanged",
+    4: "superseded",
+    5: "cessationOfOperation",
+    6: "certificateHold",
+    8: "removeFromCRL",
+    9: "privilegeWithdrawn",
+    10: "aACompromise",
+}
+REASON, INVALIDITY, ISSUER = b"\x55\x1d\x15", b"\x55\x1d\x18", b"\x55\x1d\x1d"
+
+
+def entries(tbs: bytes) -> Iterator[tuple[int, bytes]]:
+    """Where each entry of a TBSCertList begins, and its serial number's bytes (RFC 5280, 5.1.2.6)."""
+    at, end = content_of(tbs, 0)
+    if tbs[at] == 0x02:
+        at = after(tbs, at)  # version
+    for _ in range(3):
+        at = after(tbs, at)  # signature, issuer, thisUpdate
+    if at < end and tbs[at] in (0x17, 0x18):
+        at = after(tbs, at)  # nextUpdate
+    if at >= end or tbs[at] != 0x30:
+        return
+    at, end = content_of(tbs, at)
+    while at < end:
+        start, stop = content_of(tbs, at)
+        number = start + 2  # a serial number has a length of one byte
+        yield at, tbs[number : number + tbs[start + 1]]
+        at = stop
+
+
+def parse_entry(tbs: bytes, at: int) -> Entry:
+    """The entry that begins there."""
+    start, end = content_of(tbs, at)
+    start = after(tbs, after(tbs, start))  # serial number and date
+    reason, understood = "unspecified", True
+    if start < end:
+        start, end = content_of(tbs, start)
+    while start < end:
+        inner, stop = content_of(tbs, start)
+        oid_start, oid_end = content_of(tbs, inner)
+        oid, rest = tbs[oid_start:oid_end], oid_end
+        critical = tbs[rest] == 0x01
+        if critical:
+            rest = after(tbs, rest)
+        value = tbs[slice(*content_of(tbs, rest))]
+        if oid == REASON:
+            reason = REASONS.get(value[-1], "unspecified")
+        elif critical and oid not in (INVALIDITY, ISSUER):
+            understood = False
+        start = stop
+    return Entry(reason, understood)
+
+
+def content_of(der: bytes, at: int) -> tuple[int, int]:
+    """Where the content of the element at `at` begins and ends."""
+    size, at = der[at + 1], at + 2
+    if size & 0x80:
+        count = size & 0x7F
+        size, at = int.from_bytes(der[at : at + count], "big"), at + count
+    return at, at + size
+
+
+def after(der: bytes, at: int) -> int:
+    """Where the element after the one at `at` begins."""
+    return content_of(der, at)[1]

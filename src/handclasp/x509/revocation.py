@@ -1,0 +1,230 @@
+"""Was a certificate taken back? CRLs from memory, files and directories (RFC 5280, 6.3).
+
+For each distribution point of the certificate (or its issuer, where it has none) the lists that
+speak of it are found, checked and asked. The answer is GOOD only when lists for all reasons were.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from cryptography import x509
+
+from handclasp.errors import ConfigError
+from handclasp.x509.certificate import Certificate, canonical_name
+from handclasp.x509.crl import ALL_REASONS, Crl, MalformedCrl
+
+__all__ = ["RevocationSources", "RevocationStatus", "Status", "check_revocation"]
+
+Reasons = frozenset[x509.ReasonFlags]
+Signers = Callable[[tuple[Any, ...]], Iterable[Certificate]]
+"""From a canonical name to certificates of that name that lead to the path's anchor."""
+
+
+class Status(Enum):
+    """What is known of a certificate."""
+
+    GOOD = "good"
+    REVOKED = "revoked"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class RevocationStatus:
+    """The answer, a reason to show, and until when it holds (seconds since 1970)."""
+
+    status: Status
+    why: str
+    until: float = 0.0
+
+
+class RevocationSources:
+    """The lists that a verifier may ask; one object serves all connections."""
+
+    __slots__ = ("_by_issuer", "crls")
+
+    def __init__(self, crls: Iterable[Crl]) -> None:
+        self.crls = tuple(crls)
+        self._by_issuer: dict[tuple[Any, ...], list[Crl]] = {}
+        for crl in self.crls:
+            self._by_issuer.setdefault(crl.issuer, []).append(crl)
+
+    def __repr__(self) -> str:
+        return f"<RevocationSources of {len(self.crls)} CRLs>"
+
+    @classmethod
+    def of(cls, *crls: Crl | bytes) -> RevocationSources:
+        """These lists, parsed or in PEM or DER."""
+        found: list[Crl] = []
+        for one in crls:
+            found += [one] if isinstance(one, Crl) else Crl.load_all(one)
+        return cls(found)
+
+    @classmethod
+    def from_path(cls, *paths: str | os.PathLike[str]) -> RevocationSources:
+        """All lists in files, or in the files of directories; raises `ConfigError` where one holds none."""
+        found: list[Crl] = []
+        for path in map(Path, paths):
+            files = sorted(one for one in path.iterdir() if one.is_file()) if path.is_dir() else [path]
+            for file in files:
+                try:
+                    found += Crl.load_all(file.read_bytes())
+                except (OSError, MalformedCrl) as error:
+                    raise ConfigError(f"No CRL could be read from {file}: {error}") from None
+        return cls(found)
+
+    def of_issuer(self, issuer: tuple[Any, ...]) -> list[Crl]:
+        """The lists that this name issued."""
+        return self._by_issuer.get(issuer, [])
+
+
+@dataclass(frozen=True, slots=True)
+class _Point:
+    """One place where a certificate says that its revocation is told."""
+
+    names: frozenset[Any]
+    """Full names of the point in canonical form; empty where it has none."""
+    issuers: tuple[tuple[Any, ...], ...]
+    """Canonical names of those who issue the list; of the certificate's own issuer where it says none."""
+    indirect: bool
+    reasons: Reasons
+
+
+def check_revocation(
+    certificate: Certificate,
+    issuer: Certificate,
+    sources: RevocationSources,
+    at: datetime,
+    signers: Signers,
+) -> RevocationStatus:
+    """Ask the sources about one certificate; `signers` finds who may have signed a list."""
+    pending = set(ALL_REASONS)
+    until = float("inf")
+    for point in _points(certificate, issuer):
+        for name in point.issuers:
+            for crl in sources.of_issuer(name):
+                covered = _speaks_of(crl, point, certificate, at)
+                if not covered & pending:
+                    continue
+                if not _is_signed(crl, issuer, signers):
+                    continue
+                delta = _delta_of(crl, sources, at, issuer, signers)
+                reason = _asked(certificate, crl, delta)
+                if reason is not None:
+                    return RevocationStatus(Status.REVOKED, f"revoked: {reason}")
+                pending -= covered
+                if crl.next_update is not None:
+                    until = min(until, crl.next_update.timestamp())
+                if not pending:
+                    return RevocationStatus(Status.GOOD, "not on its issuer's list", until)
+    missing = "no current list speaks of it" if pending == ALL_REASONS else "no list speaks of every reason"
+    return RevocationStatus(Status.UNKNOWN, missing)
+
+
+def _points(certificate: Certificate, issuer: Certificate) -> list[_Point]:
+    own = certificate.issuer_canonical
+    extension = certificate.extension(x509.CRLDistributionPoints)
+    points = []
+    for one in extension or ():
+        issuers = tuple(canonical_name(n.value) for n in one.crl_issuer or () if isinstance(n, x509.DirectoryName))
+        base = issuers[0] if issuers else own
+        points.append(
+            _Point(
+                names=_full_names(one.full_name, one.relative_name, base),
+                issuers=issuers or (own,),
+                indirect=bool(issuers),
+                reasons=frozenset(one.reasons) if one.reasons is not None else ALL_REASONS,
+            )
+        )
+    # Lists of the issuer that no point names are asked last (RFC 5280, 6.3.3).
+    points.append(_Point(frozenset(), (own,), False, ALL_REASONS))
+    return points
+
+
+def _full_names(full: Any, relative: Any, base: tuple[Any, ...]) -> frozenset[Any]:
+    if full:
+        return frozenset(
+            canonical_name(one.value) if isinstance(one, x509.DirectoryName) else one.value for one in full
+        )
+    if relative is not None:
+        return frozenset({(*base, *canonical_name(x509.Name([relative])))})
+    return frozenset()
+
+
+def _speaks_of(crl: Crl, point: _Point, certificate: Certificate, at: datetime) -> Reasons:
+    """The reasons for which this complete list tells of the certificate; none where it does not."""
+    nothing: Reasons = frozenset()
+    if crl.base_number is not None or not crl.is_understood or not crl.is_current(at):
+        return nothing
+    scope = crl.scope
+    if scope is None:
+        return point.reasons if not point.indirect else nothing
+    if point.indirect and not scope.indirect_crl:
+        return nothing
+    if not _same_point(scope, point, crl):
+        return nothing
+    basic = certificate.extension(x509.BasicConstraints)
+    authority = basic is not None and basic.ca
+    if (
+        (scope.only_contains_user_certs and authority)
+        or (scope.only_contains_ca_certs and not authority)
+        or scope.only_contains_attribute_certs
+    ):
+        return nothing
+    only = scope.only_some_reasons
+    return point.reasons & (ALL_REASONS if only is None else frozenset(only))
+
+
+def _same_point(scope: x509.IssuingDistributionPoint, point: _Point, crl: Crl) -> bool:
+    """RFC 5280, 6.3.3 (b)(2)(i)."""
+    named = _full_names(scope.full_name, scope.relative_name, crl.issuer)
+    if not named:
+        return True
+    return bool(named & (point.names or frozenset(point.issuers)))
+
+
+def _is_signed(crl: Crl, issuer: Certificate, signers: Signers) -> bool:
+    """By the certificate's own issuer, or by another certificate of the list's issuer that leads to the same anchor."""
+    candidates = [issuer] if issuer.subject_canonical == crl.issuer else []
+    candidates += [one for one in signers(crl.issuer) if one != issuer]
+    for one in candidates:
+        usage = one.extension(x509.KeyUsage)
+        if (usage is None or usage.crl_sign) and crl.signed_by(one):
+            return True
+    return False
+
+
+def _delta_of(crl: Crl, sources: RevocationSources, at: datetime, issuer: Certificate, signers: Signers) -> Crl | None:
+    """The newest delta list that goes with a complete one (RFC 5280, 5.2.4 and 6.3.3 (c))."""
+    found = [
+        one
+        for one in sources.of_issuer(crl.issuer)
+        if one.base_number is not None
+        and one.is_understood
+        and one.is_current(at)
+        and one.scope == crl.scope
+        and one.extension(x509.AuthorityKeyIdentifier) == crl.extension(x509.AuthorityKeyIdentifier)
+        and crl.number is not None
+        and one.number is not None
+        and one.base_number <= crl.number <= one.number
+        and _is_signed(one, issuer, signers)
+    ]
+    return max(found, key=lambda one: one.number or 0, default=None)
+
+
+def _asked(certificate: Certificate, crl: Crl, delta: Crl | None) -> str | None:
+    """Why the lists call the certificate revoked, None where they do not; the newer word counts."""
+    serial, issuer = certificate.serial_number, certificate.issuer_canonical
+    for one in (delta, crl):
+        entry = None if one is None else one.find(serial, issuer)
+        if entry is not None:
+            if not entry.understood:
+                return "in a way that is not understood"
+            return None if entry.reason == "removeFromCRL" else entry.reason
+    return None

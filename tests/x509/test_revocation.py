@@ -1,0 +1,165 @@
+"""Was a certificate taken back? Lists asked, in memory and from files."""
+
+from __future__ import annotations
+
+import datetime
+from dataclasses import replace
+from datetime import UTC, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.conftest import World
+from tests.pair import Pair
+
+import handclasp
+from handclasp.ca import Authority, Issued
+from handclasp.errors import ConfigError
+from handclasp.x509 import DEFAULT, Purpose, Report, RevocationMode, RevocationSources, verify
+from handclasp.x509.crl import Crl, MalformedCrl, entries
+from handclasp.x509.errors import CertificateRevoked, RevocationUnknown
+
+NOW = datetime.datetime.now(UTC)
+REQUIRED = replace(DEFAULT, revocation=RevocationMode.REQUIRED)
+
+
+def crl(
+    authority: Authority, *revoked: Issued | int, days: int = 7, number: int = 1, at: datetime.datetime | None = None
+) -> bytes:
+    """A list of this authority's, in PEM."""
+    start = (at or NOW) - timedelta(hours=1)
+    builder = (
+        x509.CertificateRevocationListBuilder()
+        .issuer_name(authority.certificate.subject_name)
+        .last_update(start)
+        .next_update(start + timedelta(days=days))
+        .add_extension(x509.CRLNumber(number), critical=False)
+    )
+    for one in revoked:
+        serial = one if isinstance(one, int) else one.certificate.serial_number
+        entry = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(start)
+        entry = entry.add_extension(x509.CRLReason(x509.ReasonFlags.key_compromise), critical=False)
+        builder = builder.add_revoked_certificate(entry.build())
+    return builder.sign(authority._private_key, hashes.SHA256()).public_bytes(Encoding.PEM)
+
+
+def judge(world: World, *lists: bytes, policy: Any = REQUIRED, **changes: Any) -> Report:
+    sources = RevocationSources.of(*lists)
+    arguments: dict[str, Any] = {"purpose": Purpose.SERVER_AUTH, "at": NOW, "name": "localhost", **changes}
+    return verify(world.server.chain, trust=world.root.trust, policy=policy, revocation=sources, **arguments)
+
+
+def test_a_certificate_on_no_list_is_good(world: World) -> None:
+    report = judge(world, crl(world.issuing), crl(world.root))
+    assert report.accepted
+    assert [c.verdict.value for c in report.checks if c.name == "revocation"] == ["passed", "passed"]
+
+
+def test_a_certificate_on_a_list_is_refused(world: World) -> None:
+    report = judge(world, crl(world.issuing, world.server), crl(world.root), policy=DEFAULT)
+    assert isinstance(report.error, CertificateRevoked)
+    assert "keyCompromise" in str(report.error)
+
+
+def test_a_revoked_authority_takes_all_it_issued_with_it(world: World) -> None:
+    lists = crl(world.issuing), crl(world.root, world.issuing.certificate.serial_number)
+    assert isinstance(judge(world, *lists).error, CertificateRevoked)
+    assert judge(world, *lists, policy=replace(REQUIRED, revocation_of_leaf_alone=True)).accepted
+
+
+def test_what_no_list_tells_of_is_unknown_where_it_is_required(world: World) -> None:
+    assert isinstance(judge(world, crl(world.root)).error, RevocationUnknown)
+    assert judge(world, crl(world.root), policy=DEFAULT).accepted
+    off = replace(DEFAULT, revocation=RevocationMode.OFF)
+    assert judge(world, crl(world.issuing, world.server), policy=off).accepted
+
+
+@pytest.mark.parametrize("days", [-1, 100])
+def test_a_list_that_is_not_current_says_nothing(world: World, days: int) -> None:
+    at = NOW + timedelta(days=days) if days > 7 else NOW - timedelta(days=8)
+    report = judge(world, crl(world.issuing, world.server, at=at), crl(world.root))
+    assert isinstance(report.error, RevocationUnknown)
+
+
+def test_a_list_by_somebody_else_of_that_name_says_nothing(world: World) -> None:
+    forger = Authority.root("Test Issuing CA")
+    report = judge(world, crl(forger, world.server), crl(world.issuing), crl(world.root))
+    assert report.accepted
+
+
+def test_a_remembered_verdict_ends_with_its_list(world: World) -> None:
+    sources = RevocationSources.of(crl(world.issuing, days=1), crl(world.root))
+    arguments: dict[str, Any] = {"trust": world.root.trust, "policy": REQUIRED, "revocation": sources}
+    arguments |= {"purpose": Purpose.SERVER_AUTH, "name": None}
+    first = verify(world.server.chain, at=NOW, **arguments)
+    assert verify(world.server.chain, at=NOW, **arguments) is first
+    later = verify(world.server.chain, at=NOW + timedelta(days=2), **arguments)
+    assert isinstance(later.error, RevocationUnknown)
+
+
+def test_lists_come_from_files_and_directories(world: World, tmp_path: Path) -> None:
+    (tmp_path / "a.crl").write_bytes(crl(world.issuing, world.server))
+    (tmp_path / "b.crl").write_bytes(Crl.load_all(crl(world.root))[0].der)
+    for sources in (
+        RevocationSources.from_path(tmp_path),
+        RevocationSources.from_path(tmp_path / "a.crl", tmp_path / "b.crl"),
+    ):
+        assert len(sources.crls) == 2
+        assert "2 CRLs" in repr(sources)
+    (tmp_path / "bad.crl").write_text("nothing")
+    for wrong in (tmp_path / "bad.crl", tmp_path / "none"):
+        with pytest.raises(ConfigError, match="CRL"):
+            RevocationSources.from_path(wrong)
+
+
+def test_a_long_list_answers_from_its_index(world: World) -> None:
+    serials = range(1 << 100, (1 << 100) + 3000)
+    [long] = Crl.load_all(crl(world.issuing, *serials))
+    assert len(list(entries(long.parsed.tbs_certlist_bytes))) == 3000
+    issuer = world.issuing.certificate.subject_canonical
+    entry = long.find((1 << 100) + 1234, issuer)
+    assert entry is not None
+    assert entry.reason == "keyCompromise"
+    assert long.find(5, issuer) is None
+    assert long.find((1 << 100) + 1234, world.root.certificate.subject_canonical) is None
+
+
+@given(st.binary(max_size=200))
+@settings(max_examples=200, deadline=None)
+def test_no_bytes_raise_anything_but_an_error_of_ours(data: bytes) -> None:
+    with pytest.raises(MalformedCrl):
+        Crl.load_all(data)
+
+
+@given(at=st.integers(0, 400), bit=st.integers(0, 7))
+@settings(max_examples=300, deadline=None)
+def test_no_changed_list_hides_a_revocation(world: World, at: int, bit: int) -> None:
+    der = bytearray(Crl.load_all(crl(world.issuing, world.server))[0].der)
+    der[at % len(der)] ^= 1 << bit
+    try:
+        changed = Crl(bytes(der))
+    except MalformedCrl:
+        return
+    assert not judge(world, changed.der, crl(world.root)).accepted
+
+
+@pytest.mark.parametrize("side", ["server", "client"])
+def test_a_revoked_peer_is_refused_over_a_connection(world: World, side: str) -> None:
+    """Mission row S21, on both sides, with the alert that fits."""
+    bad = world.server if side == "server" else world.client
+    sources = RevocationSources.of(crl(world.issuing, bad), crl(world.root))
+    both = {"trust": world.root.trust, "revocation": sources}
+    pair = Pair(
+        world.client_config(identities=(world.client.identity,), **both),
+        world.server_config(client_auth=handclasp.ClientAuth.REQUIRED, **both),
+    )
+    with pytest.raises(CertificateRevoked):
+        pair.shake()
+    heard = pair.server.heard if side == "server" else pair.client.heard
+    assert heard is not None
+    assert heard.name == "CERTIFICATE_REVOKED"

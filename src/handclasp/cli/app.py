@@ -7,6 +7,7 @@ import typer
 from handclasp.cli.connect import connect
 from handclasp.cli.demo import demo
 from handclasp.cli.serve import serve
+from handclasp.cli.verify import verify
 
 __all__ = ["app"]
 
@@ -20,3 +21,4 @@ app = typer.Typer(
 app.command()(demo)
 app.command()(connect)
 app.command()(serve)
+app.command()(verify)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import Enum
@@ -135,6 +135,10 @@ class Authority:
         self._private_key = private_key
         self._above = above
         """The authority's own certificate and those up to the root, the root left out."""
+        self.on_serial: Callable[[int], None] | None = None
+        """Hears of each serial number before a certificate is signed with it."""
+        self.crl_url: str | None = None
+        """Where its CRL will be found; goes into what it issues (RFC 5280, 4.2.1.13)."""
 
     def __repr__(self) -> str:
         return f"<Authority {self.certificate.subject_text}>"
@@ -154,6 +158,7 @@ class Authority:
         subject = _name(name)
         builder = (
             _begin(subject, subject, private.public_key(), start, start + days * DAY)
+            .serial_number(x509.random_serial_number())
             .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
             .add_extension(_AUTHORITY_USAGE, critical=True)
         )
@@ -246,7 +251,9 @@ class Authority:
         private = key.generate()
         builder = self._begin_child(subject, private.public_key(), at, days)
         builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        builder = builder.add_extension(_LEAF_USAGE, critical=True)
+        # Verifiers of old want RSA keys to encipher too, as in TLS 1.2 without ECDHE.
+        usage = _usage(authority=False, enciphers=isinstance(private, rsa.RSAPrivateKey))
+        builder = builder.add_extension(usage, critical=True)
         builder = builder.add_extension(x509.ExtendedKeyUsage(uses), critical=False)
         if san:
             builder = builder.add_extension(x509.SubjectAlternativeName(san), critical=False)
@@ -261,7 +268,46 @@ class Authority:
         builder = _begin(subject, own.subject, public_key, start, end)
         identifier = own.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
         authority = x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier)
-        return builder.add_extension(authority, critical=False)
+        builder = builder.add_extension(authority, critical=False)
+        if self.crl_url is not None:
+            point = x509.DistributionPoint([x509.UniformResourceIdentifier(self.crl_url)], None, None, None)
+            builder = builder.add_extension(x509.CRLDistributionPoints([point]), critical=False)
+        serial = x509.random_serial_number()
+        if self.on_serial is not None:
+            self.on_serial(serial)
+        return builder.serial_number(serial)
+
+    def make_crl(
+        self,
+        revoked: Sequence[tuple[int, datetime, x509.ReasonFlags | None]],
+        *,
+        number: int,
+        days: int = 7,
+        at: datetime | None = None,
+        base_number: int | None = None,
+    ) -> bytes:
+        """A CRL in DER: serial numbers, when and why they were revoked (RFC 5280, 5).
+
+        With `base_number` it is a delta list to the one of that number.
+        """
+        start = _start(at)
+        own = self.certificate.parsed.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+        builder = (
+            x509.CertificateRevocationListBuilder()
+            .issuer_name(self.certificate.subject_name)
+            .last_update(start)
+            .next_update(start + days * DAY)
+            .add_extension(x509.CRLNumber(number), critical=False)
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(own), critical=False)
+        )
+        if base_number is not None:
+            builder = builder.add_extension(x509.DeltaCRLIndicator(base_number), critical=True)
+        for serial, when, reason in revoked:
+            entry = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(when)
+            if reason not in (None, x509.ReasonFlags.unspecified):
+                entry = entry.add_extension(x509.CRLReason(reason), critical=False)
+            builder = builder.add_revoked_certificate(entry.build())
+        return builder.sign(self._private_key, _hash_for(self._private_key)).public_bytes(Encoding.DER)
 
 
 def write_private(path: Path, data: bytes) -> None:
@@ -285,11 +331,11 @@ def _key_pem(private_key: Any, password: bytes | None) -> bytes:
     return pem
 
 
-def _usage(*, authority: bool) -> x509.KeyUsage:
+def _usage(*, authority: bool, enciphers: bool = False) -> x509.KeyUsage:
     return x509.KeyUsage(
         digital_signature=True,
         content_commitment=False,
-        key_encipherment=False,
+        key_encipherment=enciphers,
         data_encipherment=False,
         key_agreement=False,
         key_cert_sign=authority,
@@ -299,7 +345,7 @@ def _usage(*, authority: bool) -> x509.KeyUsage:
     )
 
 
-_AUTHORITY_USAGE, _LEAF_USAGE = _usage(authority=True), _usage(authority=False)
+_AUTHORITY_USAGE = _usage(authority=True)
 
 
 def _start(at: datetime | None) -> datetime:
@@ -328,18 +374,18 @@ def _begin(
         .subject_name(subject)
         .issuer_name(issuer)
         .public_key(public_key)
-        .serial_number(x509.random_serial_number())
         .not_valid_before(start)
         .not_valid_after(end)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
     )
 
 
-def _sign(builder: x509.CertificateBuilder, key: Any) -> Certificate:
-    """With the hash that fits the key; Ed25519, Ed448 and ML-DSA bring their own."""
-    algorithm: hashes.HashAlgorithm | None = None
+def _hash_for(key: Any) -> Any:
+    """The hash that fits the key, SHA-256 or stronger; Ed25519, Ed448 and ML-DSA bring their own."""
     if isinstance(key, ec.EllipticCurvePrivateKey):
-        algorithm = {256: hashes.SHA256(), 384: hashes.SHA384()}.get(key.key_size, hashes.SHA512())
-    elif isinstance(key, rsa.RSAPrivateKey):
-        algorithm = hashes.SHA256()
-    return Certificate(builder.sign(key, algorithm).public_bytes(Encoding.DER))  # type: ignore[arg-type]
+        return {256: hashes.SHA256(), 384: hashes.SHA384()}.get(key.key_size, hashes.SHA512())
+    return hashes.SHA256() if isinstance(key, rsa.RSAPrivateKey) else None
+
+
+def _sign(builder: x509.CertificateBuilder, key: Any) -> Certificate:
+    return Certificate(builder.sign(key, _hash_for(key)).public_bytes(Encoding.DER))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from handclasp.cli.ca import ca_app
 from handclasp.cli.connect import connect
 from handclasp.cli.demo import demo
 from handclasp.cli.serve import serve
@@ -22,3 +23,4 @@ app.command()(demo)
 app.command()(connect)
 app.command()(serve)
 app.command()(verify)
+app.add_typer(ca_app, name="ca")

@@ -66,6 +66,8 @@ class VerifyPeer:
     ocsp_response: bytes | None
     scts: tuple[bytes, ...]
     at: datetime
+    resumed: bool = False
+    """The chain is that of an earlier connection, whose session is resumed; nothing is stapled to it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,7 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     pkcs12,
 )
+from cryptography.x509 import ocsp
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from handclasp.errors import UsageError
@@ -185,9 +186,16 @@ class Authority:
         certificate = _sign(builder, self._private_key)
         return Authority(certificate, private, (certificate, *self._above))
 
-    def server(self, *names: str, key: KeyType = KeyType.P256, days: int = 397, at: datetime | None = None) -> Issued:
-        """A certificate for a server of these host names and addresses."""
-        return self._leaf(names, (ExtendedKeyUsageOID.SERVER_AUTH,), key, days, at)
+    def server(
+        self,
+        *names: str,
+        key: KeyType = KeyType.P256,
+        days: int = 397,
+        at: datetime | None = None,
+        must_staple: bool = False,
+    ) -> Issued:
+        """A certificate for a server of these host names and addresses; `must_staple` promises OCSP (RFC 7633)."""
+        return self._leaf(names, (ExtendedKeyUsageOID.SERVER_AUTH,), key, days, at, must_staple=must_staple)
 
     def host(self, *names: str, key: KeyType = KeyType.P256, days: int = 397, at: datetime | None = None) -> Issued:
         """A certificate for a host that is both server and client."""
@@ -211,6 +219,31 @@ class Authority:
             san.append(x509.RFC822Name(email))
         return self._issue(_name(name), san, (ExtendedKeyUsageOID.CLIENT_AUTH,), key, days, at)
 
+    def ocsp_response(
+        self,
+        certificate: Certificate,
+        *,
+        revoked_at: datetime | None = None,
+        reason: x509.ReasonFlags | None = None,
+        days: int = 7,
+        at: datetime | None = None,
+    ) -> bytes:
+        """What a server staples: that a certificate of this authority's is good, or was revoked (RFC 6960)."""
+        start = _start(at)
+        good = ocsp.OCSPCertStatus.GOOD if revoked_at is None else ocsp.OCSPCertStatus.REVOKED
+        builder = ocsp.OCSPResponseBuilder().add_response(
+            certificate.parsed,
+            self.certificate.parsed,
+            hashes.SHA256(),
+            good,
+            start,
+            start + days * DAY,
+            revoked_at,
+            reason,
+        )
+        builder = builder.responder_id(ocsp.OCSPResponderEncoding.HASH, self.certificate.parsed)
+        return builder.sign(self._private_key, _hash_for(self._private_key)).public_bytes(Encoding.DER)
+
     @property
     def trust(self) -> TrustStore:
         """A trust store with this authority alone."""
@@ -232,12 +265,14 @@ class Authority:
         key: KeyType,
         days: int,
         at: datetime | None,
+        *,
+        must_staple: bool = False,
     ) -> Issued:
         if not names:
             raise UsageError("A server's certificate needs at least one host name or address.")
         san = [_general_name(name) for name in names]
         common = next((str(one.value) for one in san if len(str(one.value)) <= 64), names[0][:64])
-        return self._issue(_name(common), san, uses, key, days, at)
+        return self._issue(_name(common), san, uses, key, days, at, must_staple=must_staple)
 
     def _issue(
         self,
@@ -247,6 +282,8 @@ class Authority:
         key: KeyType,
         days: int,
         at: datetime | None,
+        *,
+        must_staple: bool = False,
     ) -> Issued:
         private = key.generate()
         builder = self._begin_child(subject, private.public_key(), at, days)
@@ -255,6 +292,9 @@ class Authority:
         usage = _usage(authority=False, enciphers=isinstance(private, rsa.RSAPrivateKey))
         builder = builder.add_extension(usage, critical=True)
         builder = builder.add_extension(x509.ExtendedKeyUsage(uses), critical=False)
+        if must_staple:
+            feature = x509.TLSFeature([x509.TLSFeatureType.status_request])
+            builder = builder.add_extension(feature, critical=False)
         if san:
             builder = builder.add_extension(x509.SubjectAlternativeName(san), critical=False)
         return Issued((_sign(builder, self._private_key), *self._above), private)

@@ -54,6 +54,8 @@ def verify_peer(config: Config, question: VerifyPeer) -> Report:
         at=question.at,
         name=question.server_name,
         revocation=config.revocation,
+        staple=question.ocsp_response,
+        staple_asked=not question.resumed and isinstance(config, ClientConfig) and config.request_ocsp,
     )
     report.raise_if_refused()
     return report

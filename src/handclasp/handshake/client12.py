@@ -168,7 +168,7 @@ def resume(side: ClientSide, offer: Offer, hello: ServerHello, agreed: Agreed, s
     chain = tuple(session.peer_chain)
     peer = Peer(chain)
     if chain:
-        peer.report = yield from verify_peer(side, "server", chain)
+        peer.report = yield from verify_peer(side, "server", chain, resumed=True)
     keys = Keys12(side, agreed.suite, session.secret, side.client_random, hello.random)
     ticket = (yield from expect(NewSessionTicket12)) if agreed.ticket_follows else None
     first = yield from keys.check_finished(side)

@@ -278,7 +278,7 @@ def recall_server(side: ClientSide, offer: Offer) -> Steps[Peer]:
     chain = tuple(offer.session.peer_chain) if offer.session is not None else ()
     if not chain:
         return Peer()
-    report = yield from verify_peer(side, "server", chain)
+    report = yield from verify_peer(side, "server", chain, resumed=True)
     return Peer(chain, report)
 
 

@@ -196,7 +196,7 @@ def resume(
     chain = tuple(session.peer_chain)
     peer = Peer(chain)
     if chain and side.config.client_auth is not ClientAuth.NONE:
-        peer.report = yield from verify_peer(side, "client", chain)
+        peer.report = yield from verify_peer(side, "client", chain, resumed=True)
     extended = bool(session.extended_master_secret)
     side.transcript.start(suite.hash_name)
     say_hello(side, hello, suite.suite, random, hello.legacy_session_id, extended, alpn, staple=False)

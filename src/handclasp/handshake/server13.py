@@ -438,7 +438,7 @@ def recall_client(side: ServerSide, session: Session) -> Steps[Peer]:
     chain = tuple(session.peer_chain)
     if not chain or side.config.client_auth is ClientAuth.NONE:
         return Peer(chain)
-    report = yield from verify_peer(side, "client", chain)
+    report = yield from verify_peer(side, "client", chain, resumed=True)
     return Peer(chain, report)
 
 

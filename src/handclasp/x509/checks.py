@@ -13,6 +13,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from handclasp.x509.certificate import POLICY_MAPPINGS, Certificate, canonical_name
 from handclasp.x509.errors import (
+    BadStaple,
     BudgetExceeded,
     CertificateError,
     CertificateExpired,
@@ -24,18 +25,20 @@ from handclasp.x509.errors import (
     MalformedCertificate,
     PolicyViolation,
     RevocationUnknown,
+    StapleMissing,
     WeakKey,
     WeakSignatureHash,
     WrongPurpose,
 )
 from handclasp.x509.form import misshapen
 from handclasp.x509.names import Identities, PeerName, matches
+from handclasp.x509.ocsp import check_staple, must_staple
 from handclasp.x509.policies import process_policies
 from handclasp.x509.policy import Profile, Purpose, RevocationMode, VerificationPolicy
 from handclasp.x509.report import Check, Verdict
 from handclasp.x509.revocation import RevocationSources, Signers, Status, check_revocation
 
-__all__ = ["Findings", "check_leaf", "check_path", "check_revoked", "check_signer_path"]
+__all__ = ["Findings", "check_leaf", "check_must_staple", "check_path", "check_revoked", "check_signer_path"]
 
 EKU = {
     Purpose.SERVER_AUTH: ExtendedKeyUsageOID.SERVER_AUTH,
@@ -213,15 +216,21 @@ def check_revoked(
     path: tuple[Certificate, ...],
     sources: RevocationSources | None,
     signers: Signers,
+    staple: bytes | None = None,
 ) -> None:
     """Whether a certificate of a path that is good otherwise was taken back (RFC 5280, 6.3)."""
     policy = findings.policy
     required = policy.revocation is RevocationMode.REQUIRED
+    stapled = _check_staple(findings, path, staple) if policy.revocation is not RevocationMode.OFF else False
+    if findings.error is not None or (stapled and sources is None and not required):
+        return
     if policy.revocation is RevocationMode.OFF or (sources is None and not required):
         why = "the policy leaves it out" if sources is not None else "no revocation source was given"
         findings.skipped("revocation", path[0], why, "RFC 5280, 6.3")
         return
     pairs = list(pairwise(path))
+    if stapled:
+        pairs = [] if policy.revocation_of_leaf_alone else pairs[1:]
     for one, issuer in pairs[:1] if policy.revocation_of_leaf_alone else reversed(pairs):
         status = check_revocation(one, issuer, sources or NO_SOURCES, findings.at, signers)
         findings.until = min(findings.until, status.until or findings.until)
@@ -237,6 +246,33 @@ def check_revoked(
             findings.skipped("revocation", one, status.why, "RFC 5280, 6.3")
         else:
             findings.passed("revocation", one, "not revoked", status.why, "RFC 5280, 6.3")
+
+
+def _check_staple(findings: Findings, path: tuple[Certificate, ...], staple: bytes | None) -> bool:
+    """Whether a stapled response settles the leaf's status; what it says against it is noted."""
+    if staple is None or len(path) < 2:
+        return False
+    leaf = path[0]
+    try:
+        status = check_staple(staple, leaf, path[1], findings.at)
+    except BadStaple as error:
+        findings.failed("revocation", leaf, "an OCSP response to be believed", str(error), error)
+        return False
+    findings.until = min(findings.until, status.until or findings.until)
+    if status.status is Status.REVOKED:
+        revoked = CertificateRevoked(f"The certificate of {leaf.subject_text} was {status.why}.")
+        findings.failed("revocation", leaf, "not revoked", status.why, revoked)
+    elif status.status is Status.GOOD:
+        findings.passed("revocation", leaf, "not revoked", status.why, "RFC 6960, 3.2")
+        return True
+    return False
+
+
+def check_must_staple(findings: Findings, leaf: Certificate, staple: bytes | None) -> None:
+    """A certificate that promises a staple comes with one, where it was asked for (RFC 7633)."""
+    if staple is None and must_staple(leaf):
+        error = StapleMissing(f"The certificate of {leaf.subject_text} promises an OCSP response, and none came.")
+        findings.failed("revocation", leaf, "a stapled OCSP response", "none", error)
 
 
 def _check_policies(findings: Findings, path: tuple[Certificate, ...]) -> None:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from handclasp.x509.report import Report
 
 __all__ = [
+    "BadStaple",
     "BudgetExceeded",
     "CertificateError",
     "CertificateExpired",
@@ -23,6 +24,7 @@ __all__ = [
     "PolicyViolation",
     "RevocationUnknown",
     "SignatureInvalid",
+    "StapleMissing",
     "UnknownAuthority",
     "WeakKey",
     "WeakSignatureHash",
@@ -109,6 +111,22 @@ class RevocationUnknown(CertificateError):
     alert = AlertDescription.CERTIFICATE_UNKNOWN
     section = "RFC 5280, 6.3"
     mend = "Give the verifier a fresh CRL or OCSP response of the issuing authority."
+
+
+class BadStaple(CertificateError):
+    """A stapled OCSP response that is not to be believed (RFC 6066, 8; RFC 6960)."""
+
+    alert = AlertDescription.BAD_CERTIFICATE_STATUS_RESPONSE
+    section = "RFC 6066, 8"
+    mend = "Have the server fetch its OCSP response anew; compare the clocks of both machines."
+
+
+class StapleMissing(CertificateError):
+    """The certificate says that its server staples, and it did not (RFC 7633)."""
+
+    alert = AlertDescription.BAD_CERTIFICATE_STATUS_RESPONSE
+    section = "RFC 7633, 4"
+    mend = "Have the server staple its OCSP response, or issue a certificate without must-staple."
 
 
 class WeakSignatureHash(CertificateError):

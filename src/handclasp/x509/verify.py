@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from cryptography import x509
 
@@ -30,7 +30,7 @@ __all__ = ["verify"]
 REMEMBERED = 512
 """Verdicts kept; the oldest goes first."""
 
-_Key = tuple[tuple[bytes, ...], int, int, VerificationPolicy, Purpose, PeerName | None]
+_Key = tuple[tuple[bytes, ...], int, int, VerificationPolicy, Purpose, PeerName | None, bytes | None, bool]
 _Judges = tuple[TrustStore, RevocationSources | None]
 """Kept with a verdict, so that their identities are not given to others meanwhile."""
 _memory: OrderedDict[_Key, tuple[float, Report, _Judges]] = OrderedDict()
@@ -45,22 +45,27 @@ def verify(
     at: datetime,
     name: str | Address | PeerName | None,
     revocation: RevocationSources | None = None,
+    staple: bytes | None = None,
+    staple_asked: bool = False,
 ) -> Report:
     """Judge `chain`: the peer's own certificate, then others in any order.
 
-    `revocation` are the lists to ask, as `policy.revocation` says. `name` is the server we mean;
+    `revocation` are the lists to ask, as `policy.revocation` says. `staple` is the
+    OCSP response that came with the leaf, `staple_asked` whether one was asked for (a certificate may
+    promise one). `name` is the server we mean;
     None leaves the name unchecked, as a server does with its
     clients (mission row S20). `at` has a time zone. Never raises for what the peer sent: the
     report has the error.
     """
     ders = tuple([one if type(one) is bytes else one.der for one in chain])  # type: ignore[union-attr]
     wanted = None if name is None else PeerName.of(name)
-    key = (ders, id(trust), id(revocation), policy, purpose, wanted)
+    key = (ders, id(trust), id(revocation), policy, purpose, wanted, staple, staple_asked)
     now = at.timestamp()
     known = _memory.get(key)
     if known is not None and known[2] == (trust, revocation) and known[1].valid_from <= now <= known[0]:
         return known[1]
-    report = _judge(tuple(map(interned, ders)), trust, policy, purpose, at, wanted, revocation)
+    sources = _Sources(trust, revocation, staple, staple_asked)
+    report = _judge(tuple(map(interned, ders)), sources, policy, purpose, at, wanted)
     if report.accepted:
         _remember(key, report, (trust, revocation))
     return report
@@ -75,15 +80,24 @@ def _remember(key: _Key, report: Report, judges: _Judges) -> None:
             break  # another thread was first
 
 
+class _Sources(NamedTuple):
+    """Whom and what the judgement rests on."""
+
+    trust: TrustStore
+    revocation: RevocationSources | None
+    staple: bytes | None
+    staple_asked: bool
+
+
 def _judge(
     chain: tuple[Certificate, ...],
-    trust: TrustStore,
+    sources: _Sources,
     policy: VerificationPolicy,
     purpose: Purpose,
     at: datetime,
     name: PeerName | None,
-    revocation: RevocationSources | None,
 ) -> Report:
+    trust, revocation, staple, staple_asked = sources
     tried: list[PathTried] = []
     identities: Identities | None = None
     leaf = chain[0]
@@ -91,12 +105,14 @@ def _judge(
     try:
         identities = Identities.of(leaf)
         checks.check_leaf(findings, leaf, identities, purpose, None if policy.names is NamePolicy.OFF else name)
+        if staple_asked:
+            checks.check_must_staple(findings, leaf, staple)
         for path in _paths(leaf, chain[1:], trust, findings):
             branch = findings.branch()
             checks.check_path(branch, path, purpose)
             if branch.error is None:
                 signers = _signers(chain, path, trust, findings, revocation)
-                checks.check_revoked(branch, path, revocation, signers)
+                checks.check_revoked(branch, path, revocation, signers, staple)
             tried.append(PathTried(path, tuple(branch.checks), branch.error))
             if branch.error is None:
                 return _report(leaf, path, tried, identities, branch.until)

@@ -1,0 +1,126 @@
+"""A stapled OCSP response: is it about this certificate, by who may say so, and of today? (RFC 6960)"""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime, timedelta
+from typing import Any
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.x509 import ocsp
+from cryptography.x509.oid import ExtendedKeyUsageOID
+
+from handclasp.x509.certificate import Certificate, interned
+from handclasp.x509.errors import BadStaple
+from handclasp.x509.revocation import RevocationStatus, Status
+
+__all__ = ["check_staple", "must_staple"]
+
+MOST_DAYS = timedelta(days=7)
+"""How long a response without an end is believed."""
+HASHES = frozenset({"sha256", "sha384", "sha512"})
+"""What a response may be signed over; the names in it may be hashed by SHA-1, as RFC 6960 began with."""
+
+
+def must_staple(certificate: Certificate) -> bool:
+    """Whether the certificate says that its server staples (RFC 7633)."""
+    feature = certificate.extension(x509.TLSFeature)
+    return feature is not None and x509.TLSFeatureType.status_request in feature
+
+
+def check_staple(der: bytes, certificate: Certificate, issuer: Certificate, at: datetime) -> RevocationStatus:
+    """What a response says of a certificate; raises `BadStaple` for one that says nothing to be believed."""
+    try:
+        response = ocsp.load_der_ocsp_response(der)
+        if response.response_status is not ocsp.OCSPResponseStatus.SUCCESSFUL:
+            raise BadStaple(f"The stapled OCSP response says {response.response_status.name.lower()}.")
+        _check_signer(response, issuer, at)
+        one = next((one for one in response.responses if _is_about(one, certificate, issuer)), None)
+        if one is None:
+            raise BadStaple("The stapled OCSP response is about another certificate.")
+        return _status(one, at)
+    except BadStaple:
+        raise
+    except Exception as error:  # the parser's own errors have no common class
+        raise BadStaple(f"The stapled OCSP response does not parse: {error}") from None
+
+
+def _status(one: Any, at: datetime) -> RevocationStatus:
+    until = one.next_update_utc or one.this_update_utc + MOST_DAYS
+    if not one.this_update_utc <= at <= until:
+        raise BadStaple(f"The stapled OCSP response is of {one.this_update_utc:%Y-%m-%d} to {until:%Y-%m-%d}.")
+    if one.certificate_status is ocsp.OCSPCertStatus.REVOKED:
+        reason = one.revocation_reason.value if one.revocation_reason is not None else "unspecified"
+        return RevocationStatus(Status.REVOKED, f"revoked: {reason}")
+    if one.certificate_status is ocsp.OCSPCertStatus.GOOD:
+        return RevocationStatus(Status.GOOD, "good by its stapled OCSP response", until.timestamp())
+    return RevocationStatus(Status.UNKNOWN, "its OCSP responder does not know it")
+
+
+def _is_about(one: Any, certificate: Certificate, issuer: Certificate) -> bool:
+    if one.serial_number != certificate.serial_number:
+        return False
+    name = one.hash_algorithm.name
+    key = hashlib.new(name, _key_bits(issuer)).digest()
+    return bool(one.issuer_name_hash == hashlib.new(name, issuer.subject).digest() and one.issuer_key_hash == key)
+
+
+def _key_bits(certificate: Certificate) -> bytes:
+    """The public key without its algorithm, as responder and certificate IDs hash it."""
+    key = certificate.public_key
+    if isinstance(key, ec.EllipticCurvePublicKey):
+        return key.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+    if isinstance(key, rsa.RSAPublicKey):
+        return key.public_bytes(Encoding.DER, PublicFormat.PKCS1)
+    raw: bytes = key.public_bytes_raw()
+    return raw
+
+
+def _check_signer(response: ocsp.OCSPResponse, issuer: Certificate, at: datetime) -> None:
+    """The issuer itself, or whom it named for this by a certificate of its own (RFC 6960, 4.2.2.2)."""
+    signers = [issuer]
+    for one in response.certificates:
+        delegate = interned(one.public_bytes(Encoding.DER))
+        if delegate != issuer and _is_delegate(delegate, issuer, at):
+            signers.append(delegate)
+    if not any(_is_named(response, signer) and _is_signed(response, signer) for signer in signers):
+        raise BadStaple("The stapled OCSP response is not signed by the certificate's issuer, nor by whom it named.")
+
+
+def _is_named(response: ocsp.OCSPResponse, signer: Certificate) -> bool:
+    if response.responder_key_hash is not None:
+        return response.responder_key_hash == hashlib.sha1(_key_bits(signer)).digest()  # noqa: S324  # RFC 6960 names it so
+    name = response.responder_name
+    return name is not None and name.public_bytes() == signer.subject
+
+
+def _is_delegate(delegate: Certificate, issuer: Certificate, at: datetime) -> bool:
+    uses = delegate.extension(x509.ExtendedKeyUsage)
+    if uses is None or ExtendedKeyUsageOID.OCSP_SIGNING not in uses:
+        return False
+    if not delegate.not_before <= at <= delegate.not_after or delegate.signature_hash not in (*HASHES, None):
+        return False
+    try:
+        delegate.parsed.verify_directly_issued_by(issuer.parsed)
+    except (InvalidSignature, ValueError, TypeError, UnsupportedAlgorithm):
+        return False
+    return True
+
+
+def _is_signed(response: ocsp.OCSPResponse, signer: Certificate) -> bool:
+    key, algorithm = signer.public_key, response.signature_hash_algorithm
+    if algorithm is not None and algorithm.name not in HASHES:
+        return False
+    try:
+        if isinstance(key, ec.EllipticCurvePublicKey) and algorithm is not None:
+            key.verify(response.signature, response.tbs_response_bytes, ec.ECDSA(algorithm))
+        elif isinstance(key, rsa.RSAPublicKey) and algorithm is not None:
+            key.verify(response.signature, response.tbs_response_bytes, padding.PKCS1v15(), algorithm)
+        else:
+            key.verify(response.signature, response.tbs_response_bytes)
+    except (InvalidSignature, ValueError, TypeError, UnsupportedAlgorithm):
+        return False
+    return True

@@ -127,7 +127,17 @@ def test_openssl_believes_what_we_staple_and_we_what_it_does(world: World, tmp_p
     cert, key = world.server.save(tmp_path, "server")
     (tmp_path / "staple").write_bytes(staple)
     port = free_port()
-    server = ["openssl", "s_server", "-accept", f"127.0.0.1:{port}", "-www", "-cert", cert, "-key", key]
+    server: list[str | Path] = [
+        "openssl",
+        "s_server",
+        "-accept",
+        f"127.0.0.1:{port}",
+        "-www",
+        "-cert",
+        cert,
+        "-key",
+        key,
+    ]
     server += ["-cert_chain", cert, "-status_file", tmp_path / "staple"]
     asked: list[VerifyPeer] = []
 

@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import Enum
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -244,9 +245,9 @@ class Authority:
         builder = builder.responder_id(ocsp.OCSPResponderEncoding.HASH, self.certificate.parsed)
         return builder.sign(self._private_key, _hash_for(self._private_key)).public_bytes(Encoding.DER)
 
-    @property
+    @cached_property
     def trust(self) -> TrustStore:
-        """A trust store with this authority alone."""
+        """A trust store with this authority alone; always the same, so that judged chains are remembered."""
         return TrustStore.of(self.certificate)
 
     @property

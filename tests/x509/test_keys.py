@@ -34,7 +34,7 @@ from handclasp.x509.keys import (
 )
 
 TRADITIONAL = (KeyType.P256, KeyType.RSA2048)
-KEYS = {kind: kind.generate() for kind in KeyType if kind not in (KeyType.RSA3072, KeyType.RSA4096)}
+KEYS: dict[KeyType, Any] = {kind: kind.generate() for kind in KeyType if kind not in (KeyType.RSA3072, KeyType.RSA4096)}
 
 
 def public(key: Any) -> bytes:

@@ -23,6 +23,7 @@ from handclasp.wire.extensions import OidFilter
 from handclasp.wire.iana import CipherSuite, NamedGroup, ProtocolVersion, SignatureScheme
 from handclasp.x509 import DEFAULT, RevocationSources, TrustStore, VerificationPolicy
 from handclasp.x509.identity import Identity
+from handclasp.x509.reload import CrlFiles
 
 __all__ = [
     "DEFAULT_CIPHER_SUITES",
@@ -143,7 +144,7 @@ class Config:
     alpn: tuple[str, ...] = ()
     """Application protocols, the dearest first; empty: the extension is not used."""
     verification: VerificationPolicy = DEFAULT
-    revocation: RevocationSources | None = None
+    revocation: RevocationSources | CrlFiles | None = None
     """CRLs to ask about the peer's certificates, as `verification.revocation` says."""
     require_extended_master_secret: bool = True
     """Refuse TLS 1.2 peers without RFC 7627; what they negotiate can be spliced."""

@@ -75,6 +75,11 @@ def nothing_came_through(pair: Pair, changed: bool = True) -> None:
         assert not (pair.client.done and pair.server.done and pair.server.data), "the change went unnoticed"
 
 
+def cut(data: bytes, at: int) -> bytes:
+    """All but the end; signatures are not always as long, so the last byte goes in any case."""
+    return data[: min(at, len(data) - 1)]
+
+
 def unharmed(party: Party) -> bool:
     return party.done and party.error is None
 
@@ -130,7 +135,7 @@ def test_a_handshake_cut_at_any_byte_is_a_truncation(world: World, version: Prot
         size = sum(map(len, flight))
         for at in range(size):
             pair = make(world, version)
-            disturb(pair, number, lambda parts, at=at: [b"".join(parts)[:at]])  # type: ignore[misc]
+            disturb(pair, number, lambda parts, at=at: [cut(b"".join(parts), at)])  # type: ignore[misc]
             party = pair.server if direction == "to server" else pair.client
             assert not unharmed(party) or party is pair.client
             if party.error is None and not party.done:

@@ -72,12 +72,13 @@ def test_a_remembered_verdict_ends_with_its_response(world: World) -> None:
     assert isinstance(judge(world, staple, at=NOW + timedelta(days=2)).error, BadStaple)
 
 
-@given(at=st.integers(0, 600), bit=st.integers(0, 7))
-@settings(max_examples=200, deadline=None)
-def test_no_changed_response_is_believed_to_say_something_else(world: World, at: int, bit: int) -> None:
-    der = bytearray(world.issuing.ocsp_response(world.server.certificate, revoked_at=NOW))
-    der[at % len(der)] ^= 1 << bit
-    assert isinstance(judge(world, bytes(der)).error, CertificateError)
+def test_no_changed_bit_of_a_response_makes_a_revoked_certificate_good(world: World) -> None:
+    good = world.issuing.ocsp_response(world.server.certificate, revoked_at=NOW)
+    for at in range(len(good)):
+        for bit in range(8):
+            der = bytearray(good)
+            der[at] ^= 1 << bit
+            assert isinstance(judge(world, bytes(der)).error, CertificateError), (at, bit)
 
 
 @given(st.binary(max_size=100))

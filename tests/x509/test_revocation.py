@@ -136,16 +136,18 @@ def test_no_bytes_raise_anything_but_an_error_of_ours(data: bytes) -> None:
         Crl.load_all(data)
 
 
-@given(at=st.integers(0, 400), bit=st.integers(0, 7))
-@settings(max_examples=300, deadline=None)
-def test_no_changed_list_hides_a_revocation(world: World, at: int, bit: int) -> None:
-    der = bytearray(Crl.load_all(crl(world.issuing, world.server))[0].der)
-    der[at % len(der)] ^= 1 << bit
-    try:
-        changed = Crl(bytes(der))
-    except MalformedCrl:
-        return
-    assert not judge(world, changed.der, crl(world.root)).accepted
+def test_no_changed_bit_of_a_list_hides_a_revocation(world: World) -> None:
+    good = Crl.load_all(crl(world.issuing, world.server))[0].der
+    root = crl(world.root)
+    for at in range(len(good)):
+        for bit in range(8):
+            der = bytearray(good)
+            der[at] ^= 1 << bit
+            try:
+                changed = Crl(bytes(der))
+            except MalformedCrl:
+                continue
+            assert not judge(world, changed.der, root).accepted, (at, bit)
 
 
 @pytest.mark.parametrize("side", ["server", "client"])

@@ -21,6 +21,7 @@ from handclasp.questions import (
 from handclasp.sessions import Session
 from handclasp.x509 import Purpose, Report, verify
 from handclasp.x509.identity import Identity, select
+from handclasp.x509.reload import CrlFiles
 
 __all__ = ["DEFAULT_ANSWERS"]
 
@@ -46,6 +47,7 @@ def sign(config: Config, question: Sign) -> bytes:
 def verify_peer(config: Config, question: VerifyPeer) -> Report:
     """The verdict of `x509.verify`; raises the `CertificateError` of a refusal."""
     assert config.trust is not None  # the config refuses to be built otherwise
+    sources = config.revocation
     report = verify(
         question.chain,
         trust=config.trust,
@@ -53,7 +55,7 @@ def verify_peer(config: Config, question: VerifyPeer) -> Report:
         purpose=Purpose.SERVER_AUTH if question.role == "server" else Purpose.CLIENT_AUTH,
         at=question.at,
         name=question.server_name,
-        revocation=config.revocation,
+        revocation=sources.current() if isinstance(sources, CrlFiles) else sources,
         staple=question.ocsp_response,
         staple_asked=not question.resumed and isinstance(config, ClientConfig) and config.request_ocsp,
     )

@@ -1,6 +1,7 @@
 """Who is the peer: stores, paths, checks, names, reports, identities. Knows no TLS."""
 
 from handclasp.x509.certificate import Certificate
+from handclasp.x509.clients import AllowedClient
 from handclasp.x509.errors import CertificateError
 from handclasp.x509.names import Identities, PeerName
 from handclasp.x509.policies import PolicyInputs
@@ -25,6 +26,7 @@ __all__ = [
     "DEPLOYMENT",
     "RFC5280",
     "WEB",
+    "AllowedClient",
     "Certificate",
     "CertificateError",
     "Check",

@@ -19,13 +19,15 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from handclasp.x509.der import after, content_of, element, oid_text
 from handclasp.x509.errors import MalformedCertificate
 
-__all__ = ["MAX_SIZE", "POLICY_MAPPINGS", "Certificate", "canonical_name", "interned"]
+__all__ = ["MAX_SIZE", "NETSCAPE_TYPE", "POLICY_MAPPINGS", "Certificate", "canonical_name", "interned"]
 
 MAX_SIZE = 1 << 17
 """Bytes of the longest certificate that is looked at."""
 
+NETSCAPE_TYPE = x509.ObjectIdentifier("2.16.840.1.113730.1.1")
 POLICY_MAPPINGS = x509.ObjectIdentifier("2.5.29.33")
 RSASSA_PSS = "1.2.840.113549.1.1.10"
 _PEM = re.compile(
@@ -155,6 +157,26 @@ class Certificate:
         return None if algorithm is None else algorithm.name
 
     @property
+    def frame_is_exact(self) -> bool:
+        """Whether what the signature does not cover can be no other way (RFC 5280, 4.1.1.2 and 4.1.1.3).
+
+        The outer algorithm is the one that was signed, and the signature is of whole bytes.
+        """
+        exact: bool = self._get("frame_is_exact", self._frame_is_exact)
+        return exact
+
+    def _frame_is_exact(self) -> bool:
+        tbs = content_of(self.der, 0)[0]
+        outer = after(self.der, tbs)
+        at = content_of(self.der, tbs)[0]
+        if self.der[at] == 0xA0:
+            at = after(self.der, at)  # version
+        inner = after(self.der, at)  # serial number
+        same = self.der[inner : after(self.der, inner)] == self.der[outer : after(self.der, outer)]
+        signature = content_of(self.der, after(self.der, outer))[0]
+        return same and self.der[signature] == 0
+
+    @property
     def subject(self) -> bytes:
         """The subject's name in DER."""
         der: bytes = self._get("subject", lambda: self.parsed.subject.public_bytes())
@@ -177,6 +199,21 @@ class Certificate:
         """The issuer's name in canonical form."""
         name: tuple[Any, ...] = self._get("issuer_canonical", lambda: canonical_name(self.parsed.issuer))
         return name
+
+    @property
+    def netscape_type(self) -> int | None:
+        """The bits of its Netscape certificate type, the first of them highest; None where it has none."""
+        bits: int | None = self._get("netscape_type", self._netscape_type)
+        return bits
+
+    def _netscape_type(self) -> int | None:
+        raw = self.raw_extension(NETSCAPE_TYPE)
+        if raw is None:
+            return None
+        content = element(raw, 0, 0x03)
+        if len(content) < 2:
+            raise ValueError("an empty certificate type")
+        return content[1]
 
     @property
     def policy_mappings(self) -> tuple[tuple[str, str], ...]:
@@ -265,44 +302,13 @@ def canonical_name(name: x509.Name) -> tuple[Any, ...]:
 
 def oid_pairs(der: bytes) -> Iterator[tuple[str, str]]:
     """The OIDs of a DER SEQUENCE OF SEQUENCE of two; raises `ValueError` for anything else."""
-    reader = _Der(_Der(der).take(0x30))
-    while reader.data:
-        pair = _Der(reader.take(0x30))
-        yield _oid(pair.take(0x06)), _oid(pair.take(0x06))
-
-
-class _Der:
-    """Elements of DER, one after the other."""
-
-    def __init__(self, data: bytes) -> None:
-        self.data = data
-
-    def take(self, tag: int) -> bytes:
-        """The content of the next element, which has this tag."""
-        data = self.data
-        if len(data) < 2 or data[0] != tag:
-            raise ValueError("not the element that belongs here")
-        size, at = data[1], 2
-        if size & 0x80:
-            count = size & 0x7F
-            size, at = int.from_bytes(data[2 : 2 + count], "big"), 2 + count
-        if len(data) < at + size:
-            raise ValueError("an element goes past its end")
-        self.data = data[at + size :]
-        return data[at : at + size]
-
-
-def _oid(content: bytes) -> str:
-    arcs, value = [], 0
-    for byte in content:
-        value = value << 7 | byte & 0x7F
-        if not byte & 0x80:
-            arcs.append(value)
-            value = 0
-    if not arcs:
-        raise ValueError("an empty object identifier")
-    first = min(arcs[0] // 40, 2)
-    return ".".join(map(str, (first, arcs[0] - 40 * first, *arcs[1:])))
+    outer = element(der, 0, 0x30)
+    at = 0
+    while at < len(outer):
+        pair = element(outer, at, 0x30)
+        first = element(pair, 0, 0x06)
+        yield oid_text(first), oid_text(element(pair, after(pair, 0), 0x06))
+        at = after(outer, at)
 
 
 @lru_cache(maxsize=1024)

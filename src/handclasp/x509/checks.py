@@ -11,7 +11,7 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, mldsa, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from handclasp.x509.certificate import POLICY_MAPPINGS, Certificate, canonical_name
+from handclasp.x509.certificate import NETSCAPE_TYPE, POLICY_MAPPINGS, Certificate, canonical_name
 from handclasp.x509.errors import (
     BadStaple,
     BudgetExceeded,
@@ -19,6 +19,7 @@ from handclasp.x509.errors import (
     CertificateExpired,
     CertificateNotYetValid,
     CertificateRevoked,
+    ClientNotAllowed,
     ConstraintViolation,
     FormViolation,
     HostNameMismatch,
@@ -38,12 +39,24 @@ from handclasp.x509.policy import Profile, Purpose, RevocationMode, Verification
 from handclasp.x509.report import Check, Verdict
 from handclasp.x509.revocation import RevocationSources, Signers, Status, check_revocation
 
-__all__ = ["Findings", "check_leaf", "check_must_staple", "check_path", "check_revoked", "check_signer_path"]
+__all__ = [
+    "Findings",
+    "check_client",
+    "check_leaf",
+    "check_must_staple",
+    "check_path",
+    "check_revoked",
+    "check_signer_path",
+]
 
 EKU = {
     Purpose.SERVER_AUTH: ExtendedKeyUsageOID.SERVER_AUTH,
     Purpose.CLIENT_AUTH: ExtendedKeyUsageOID.CLIENT_AUTH,
 }
+
+NETSCAPE_BITS = {Purpose.CLIENT_AUTH: 0x80, Purpose.SERVER_AUTH: 0x40}
+NETSCAPE_AUTHORITY = 0x04
+"""Bits of the Netscape certificate type: SSL client, SSL server, SSL CA (mission row S17)."""
 
 UNDERSTOOD = frozenset(
     kind.oid
@@ -59,7 +72,7 @@ UNDERSTOOD = frozenset(
         x509.InhibitAnyPolicy,
         x509.CRLDistributionPoints,
     )
-) | {POLICY_MAPPINGS}
+) | {POLICY_MAPPINGS, NETSCAPE_TYPE}
 """Extensions whose criticality is honoured; any other that is critical ends the path."""
 
 COMPARABLE = (
@@ -156,6 +169,8 @@ class Findings:
 def _is_signed_by(child: Certificate, issuer: Certificate) -> bool:
     """By the key alone; that the names fit, as RFC 5280, 7.1 compares them, is the path builder's to see."""
     try:
+        if not child.frame_is_exact:
+            return False
         parsed, key = child.parsed, issuer.public_key
         parameters = parsed.signature_algorithm_parameters
         if isinstance(key, rsa.RSAPublicKey):
@@ -190,7 +205,7 @@ def check_path(findings: Findings, path: tuple[Certificate, ...], purpose: Purpo
             findings.passed("signature", one, "the issuer's signature", "good", "RFC 5280, 6.1.3")
         _check_critical(findings, one)
     for issuer in above[:-1]:
-        if issuer.extension(x509.ExtendedKeyUsage) is not None:
+        if issuer.extension(x509.ExtendedKeyUsage) is not None or issuer.netscape_type is not None:
             _check_purpose(findings, issuer, purpose, signs=False)
     for depth, issuer in enumerate(above):
         _check_authority(findings, issuer, sum(not one.is_self_issued for one in path[1 : depth + 1]))
@@ -268,6 +283,20 @@ def _check_staple(findings: Findings, path: tuple[Certificate, ...], staple: byt
     return False
 
 
+def check_client(findings: Findings, leaf: Certificate, identities: Identities) -> None:
+    """Whether the policy lets this client in, by one of its names (mission row S20)."""
+    allowed = findings.policy.allowed_clients
+    if allowed is None:
+        return
+    wanted = ", ".join(map(str, allowed)) or "nobody"
+    if any(one.admits(identities) for one in allowed):
+        findings.passed("identity", leaf, wanted, identities.presented(), "RFC 5280, 4.2.1.6")
+        return
+    presented = identities.presented()
+    error = ClientNotAllowed(f"The client is {presented}; allowed are {wanted}.")
+    findings.failed("identity", leaf, wanted, presented, error)
+
+
 def check_must_staple(findings: Findings, leaf: Certificate, staple: bytes | None) -> None:
     """A certificate that promises a staple comes with one, where it was asked for (RFC 7633)."""
     if staple is None and must_staple(leaf):
@@ -317,6 +346,13 @@ def _check_purpose(findings: Findings, one: Certificate, purpose: Purpose, *, si
     if signs and key_usage is not None and not key_usage.digital_signature:
         error = WrongPurpose(f"The key of {one.subject_text} may not sign, as a handshake has it do.")
         findings.failed("purpose", one, "digitalSignature", "another key usage", error)
+        return
+    bits = one.netscape_type
+    if bits is not None and not bits & (NETSCAPE_BITS[purpose] if signs else NETSCAPE_AUTHORITY):
+        error = WrongPurpose(
+            f"The certificate of {one.subject_text} is by its Netscape certificate type not for {purpose.value}."
+        )
+        findings.failed("purpose", one, purpose.value, f"Netscape certificate type {bits:08b}", error)
         return
     findings.passed("purpose", one, purpose.value, "allowed", "RFC 5280, 4.2.1.12")
 

@@ -18,6 +18,7 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 
 from handclasp.errors import UsageError
 from handclasp.x509.certificate import Certificate, canonical_name
+from handclasp.x509.der import after, content_of
 
 __all__ = ["Crl", "Entry", "MalformedCrl"]
 
@@ -197,17 +198,3 @@ def parse_entry(tbs: bytes, at: int) -> Entry:
             understood = False
         start = stop
     return Entry(reason, understood)
-
-
-def content_of(der: bytes, at: int) -> tuple[int, int]:
-    """Where the content of the element at `at` begins and ends."""
-    size, at = der[at + 1], at + 2
-    if size & 0x80:
-        count = size & 0x7F
-        size, at = int.from_bytes(der[at : at + count], "big"), at + count
-    return at, at + size
-
-
-def after(der: bytes, at: int) -> int:
-    """Where the element after the one at `at` begins."""
-    return content_of(der, at)[1]

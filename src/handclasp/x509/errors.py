@@ -17,6 +17,7 @@ __all__ = [
     "CertificateExpired",
     "CertificateNotYetValid",
     "CertificateRevoked",
+    "ClientNotAllowed",
     "ConstraintViolation",
     "FormViolation",
     "HostNameMismatch",
@@ -87,6 +88,15 @@ class HostNameMismatch(CertificateError):
 
     section = "RFC 9525, 6"
     mend = "Connect by a name in the certificate, or issue one that has the name you connect by."
+
+
+class ClientNotAllowed(CertificateError):
+    """A client whose certificate is good and whose name is not among those let in."""
+
+    alert = AlertDescription.ACCESS_DENIED
+    section = "RFC 8446, 6.2"
+    step: ClassVar[int | None] = 17
+    mend = "Add one of the client's names to `allowed_clients`, or give it a certificate with such a name."
 
 
 class WrongPurpose(CertificateError):

@@ -36,6 +36,8 @@ def misshapen(
         yield from _broken(one, _AUTHORITY)
     for one in path[:-1]:
         yield from _broken(one, _ISSUED)
+    for one in above[:-1]:
+        yield from _broken(one, _INTERMEDIATE)
     if policy.profile is Profile.WEB:
         yield from _broken(leaf, _WEB_LEAF)
         if above:
@@ -112,6 +114,10 @@ def _critical_basic(one: Certificate) -> str | None:
     return None if one.extension_critical(x509.BasicConstraints) else "its basic constraints are not critical"
 
 
+def _has_usage(one: Certificate) -> str | None:
+    return "it is an authority without a key usage" if one.extension(x509.KeyUsage) is None else None
+
+
 def _web_authority(one: Certificate) -> str | None:
     return "it is an authority itself" if _is_authority(one) else None
 
@@ -163,6 +169,7 @@ _EVERY: tuple[tuple[Rule, str], ...] = (
 )
 _ISSUED: tuple[tuple[Rule, str], ...] = ((_has_authority_key, "RFC 5280, 4.2.1.1"),)
 """Of all below the anchor: why we trust that one is our own affair."""
+_INTERMEDIATE: tuple[tuple[Rule, str], ...] = ((_has_usage, "RFC 5280, 4.2.1.3"),)
 _LEAF: tuple[tuple[Rule, str], ...] = (
     (_leaf_constraints, "RFC 5280, 4.2.1.10"),
     (_leaf_usage, "RFC 5280, 4.2.1.9"),
@@ -171,7 +178,8 @@ _AUTHORITY: tuple[tuple[Rule, str], ...] = (
     (_has_subject_key, "RFC 5280, 4.2.1.2"),
     (_critical_basic, "RFC 5280, 4.2.1.9"),
 )
-_WEB_LEAF: tuple[tuple[Rule, str], ...] = (
+_WEB_INTERMEDIATE: tuple[tuple[Rule, str], ...] = ((_has_usage, "RFC 5280, 4.2.1.3"),)
+_LEAF: tuple[tuple[Rule, str], ...] = (
     (_web_authority, "CA/Browser BR, 7.1.2.7.8"),
     (_web_purpose, "CA/Browser BR, 7.1.2.7.10"),
     (_web_names, "CA/Browser BR, 7.1.2.7.12"),

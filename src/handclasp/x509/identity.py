@@ -7,9 +7,12 @@ identity that was passed over why (mission row S11).
 from __future__ import annotations
 
 import os
+import stat
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,11 +38,47 @@ from handclasp.x509.policy import DEFAULT, Purpose
 if TYPE_CHECKING:
     from handclasp.wire.extensions import OidFilter
 
-__all__ = ["Identity", "KeyMismatch", "Selection", "UnreadableIdentity", "select"]
+__all__ = [
+    "ExposedKeyWarning",
+    "Identity",
+    "KeyFileExposed",
+    "KeyFilePolicy",
+    "KeyMismatch",
+    "Selection",
+    "UnreadableIdentity",
+    "select",
+]
 
 
 class UnreadableIdentity(UsageError):
     """A certificate or key that could not be read; the message says which and why."""
+
+
+class KeyFileExposed(UsageError):
+    """A private key in a file that others than its owner may read (mission row S15)."""
+
+
+class ExposedKeyWarning(UserWarning):
+    """The same, where the policy warns."""
+
+
+class KeyFilePolicy(Enum):
+    """What to do about a key file that its group or everybody may read."""
+
+    REFUSE = "refuse"
+    WARN = "warn"
+    """The default: keys are often mounted into containers so, and refusing would end working servers."""
+    ALLOW = "allow"
+
+    def check(self, path: str | os.PathLike[str]) -> None:
+        """Look at a file's permissions; raises `KeyFileExposed`, or warns."""
+        mode = stat.S_IMODE(os.stat(path).st_mode)
+        if self is KeyFilePolicy.ALLOW or os.name != "posix" or not mode & 0o077:
+            return
+        text = f"The private key in {path} may be read by others (mode {mode:03o}); chmod 600 it."
+        if self is KeyFilePolicy.REFUSE:
+            raise KeyFileExposed(text)
+        warnings.warn(text, ExposedKeyWarning, stacklevel=3)
 
 
 class KeyMismatch(UsageError):
@@ -60,9 +99,7 @@ class Identity:
     def __post_init__(self) -> None:
         if not self.chain:
             raise UnreadableIdentity("An identity needs at least one certificate.")
-        public = self.private_key.public_key()
-        der = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-        if der != self.chain[0].key_bytes:
+        if public_bytes(self.private_key.public_key()) != self.chain[0].key_bytes:
             raise KeyMismatch(f"The private key does not belong to the certificate of {self.chain[0].subject_text}.")
 
     @classmethod
@@ -71,9 +108,13 @@ class Identity:
         certificate: str | os.PathLike[str],
         key: str | os.PathLike[str] | None = None,
         password: bytes | None = None,
+        exposed: KeyFilePolicy = KeyFilePolicy.WARN,
     ) -> Identity:
         """From PEM or DER files; without `key` the first file holds both, or is a PKCS #12 file."""
         data = _read(certificate)
+        if key is not None:
+            _read(key)
+        exposed.check(certificate if key is None else key)
         if key is None and b"-----BEGIN" not in data:
             return cls.from_pkcs12(data, password)
         return cls.from_pem(data, data if key is None else _read(key), password)
@@ -85,11 +126,7 @@ class Identity:
             chain = Certificate.load_all(certificates)
         except MalformedCertificate as error:
             raise UnreadableIdentity(str(error)) from None
-        load = load_pem_private_key if b"-----BEGIN" in key else load_der_private_key
-        try:
-            private = load(key, password)
-        except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-            raise UnreadableIdentity(f"The private key could not be read: {error}") from None
+        private = load_key(key, password)
         return cls(_in_order(chain, private), private)
 
     @classmethod
@@ -118,6 +155,24 @@ class Identity:
         )
 
 
+def load_key(data: bytes, password: bytes | None = None) -> Any:
+    """A private key in PEM or DER, PKCS #8 or traditional, encrypted or not; raises `UnreadableIdentity`."""
+    load = load_pem_private_key if b"-----BEGIN" in data else load_der_private_key
+    try:
+        try:
+            return load(data, password)
+        except TypeError:  # a password for a key that needs none, or none for one that does
+            return load(data, None)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise UnreadableIdentity(f"The private key could not be read: {error}") from None
+
+
+def public_bytes(key: Any) -> bytes:
+    """A public key as SubjectPublicKeyInfo in DER."""
+    der: bytes = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return der
+
+
 def _read(path: str | os.PathLike[str]) -> bytes:
     try:
         return Path(path).read_bytes()
@@ -127,7 +182,7 @@ def _read(path: str | os.PathLike[str]) -> bytes:
 
 def _in_order(chain: list[Certificate], private: Any) -> tuple[Certificate, ...]:
     """The key's own certificate first; files have them in any order."""
-    der = private.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    der = public_bytes(private.public_key())
     own = [one for one in chain if one.key_bytes == der]
     if not own:
         raise KeyMismatch("The private key does not belong to any of the certificates.")

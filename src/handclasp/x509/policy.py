@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import TYPE_CHECKING
 
 from handclasp.errors import ConfigError
 from handclasp.x509.policies import ANY_POLICIES, PolicyInputs
+
+if TYPE_CHECKING:
+    from handclasp.x509.clients import AllowedClient
 
 __all__ = [
     "DEFAULT",
@@ -73,6 +77,8 @@ class VerificationPolicy:
     """Hashes that a signature may be over; signatures that bring their own, as Ed25519, always may."""
     min_rsa_bits: int = 2048
     curves: frozenset[str] = frozenset({"secp256r1", "secp384r1", "secp521r1"})
+    allowed_clients: tuple[AllowedClient, ...] | None = None
+    """Which clients a server lets in, by their certificate's names; None: all whose certificate is good."""
     policies: PolicyInputs = ANY_POLICIES
     """What certificate policies the path has to be valid under (RFC 5280, 6.1.1)."""
     revocation: RevocationMode = RevocationMode.WHEN_AVAILABLE

@@ -105,6 +105,8 @@ def _judge(
     try:
         identities = Identities.of(leaf)
         checks.check_leaf(findings, leaf, identities, purpose, None if policy.names is NamePolicy.OFF else name)
+        if purpose is Purpose.CLIENT_AUTH:
+            checks.check_client(findings, leaf, identities)
         if staple_asked:
             checks.check_must_staple(findings, leaf, staple)
         for path in _paths(leaf, chain[1:], trust, findings):

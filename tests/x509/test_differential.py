@@ -6,18 +6,21 @@ it still exists. A disagreement without a reason fails.
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.verification import PolicyBuilder, Store, VerificationError
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.x509.chains import NOW, Link, Made, make_chain
 
-from handclasp.x509 import WEB, Purpose, TrustStore, VerificationPolicy, verify
+from handclasp.x509 import DEFAULT, WEB, Purpose, TrustStore, VerificationPolicy, verify
 
 HOST = "www.a.example"
 OURS_FOR_PYCA = replace(WEB, common_name_in_san=False)
@@ -71,7 +74,7 @@ WIDER_THAN_OPENSSL: dict[str, Predicate] = {
         link.use == "any" for link in made.links
     ),
 }
-"""What sets us apart by decision; the two lists that are not here, wider than pyca and stricter than OpenSSL, are empty."""
+"""What sets us apart by decision. We are never wider than `cryptography`, nor stricter than OpenSSL."""
 
 SHOWN = [
     ("pyca", next(iter(STRICTER_THAN_PYCA)), (leaf(), Link(identifiers=False))),

@@ -178,8 +178,7 @@ _AUTHORITY: tuple[tuple[Rule, str], ...] = (
     (_has_subject_key, "RFC 5280, 4.2.1.2"),
     (_critical_basic, "RFC 5280, 4.2.1.9"),
 )
-_WEB_INTERMEDIATE: tuple[tuple[Rule, str], ...] = ((_has_usage, "RFC 5280, 4.2.1.3"),)
-_LEAF: tuple[tuple[Rule, str], ...] = (
+_WEB_LEAF: tuple[tuple[Rule, str], ...] = (
     (_web_authority, "CA/Browser BR, 7.1.2.7.8"),
     (_web_purpose, "CA/Browser BR, 7.1.2.7.10"),
     (_web_names, "CA/Browser BR, 7.1.2.7.12"),

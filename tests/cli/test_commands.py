@@ -132,7 +132,7 @@ def test_connect_refuses_a_wrong_password(world: World, tmp_path: Path, root_fil
     arguments: list[str | Path] = ["--trust", root_file, "--cert", cert, "--key", key, "--password-file", password]
     done = run("connect", "127.0.0.1:1", *arguments)
     assert done.returncode == 2
-    assert "could not be read" in done.stderr.decode()
+    assert "password is another" in done.stderr.decode()
 
 
 def test_connect_tells_a_plain_server_from_a_tls_one(root_file: Path) -> None:

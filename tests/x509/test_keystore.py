@@ -20,15 +20,8 @@ from handclasp.wire.extensions import OidFilter
 from handclasp.wire.iana import SignatureScheme
 from handclasp.x509 import DEFAULT, Purpose, RevocationMode
 from handclasp.x509.errors import CertificateRevoked
-from handclasp.x509.identity import (
-    ExposedKeyWarning,
-    Identity,
-    KeyFileExposed,
-    KeyFilePolicy,
-    KeyMismatch,
-    UnreadableIdentity,
-    select,
-)
+from handclasp.x509.identity import Identity, KeyMismatch, UnreadableIdentity, select
+from handclasp.x509.keys import KeyFileExposed, KeyFilePolicy, KeyFileWarning, UnreadableKey
 from handclasp.x509.reload import CrlFiles, KeyStore
 
 NOW = datetime.datetime.now(UTC)
@@ -64,7 +57,7 @@ def test_keys_come_in_every_form(world: World, form: str, kind: str) -> None:
     assert Identity.from_pem(issued.chain_pem, key, password).leaf == issued.certificate
     if password is not None:
         for wrong in (b"wrong", None):
-            with pytest.raises(UnreadableIdentity, match="could not be read"):
+            with pytest.raises(UnreadableKey, match="password"):
                 Identity.from_pem(issued.chain_pem, key, wrong)
 
 
@@ -77,7 +70,7 @@ def test_what_does_not_belong_together_is_told(world: World) -> None:
         Identity.from_pkcs12(b"nothing")
     with pytest.raises(UnreadableIdentity):
         Identity.from_pkcs12(world.server.pkcs12(b"right"), b"wrong")
-    with pytest.raises(UnreadableIdentity):
+    with pytest.raises(UnreadableKey):
         Identity.from_files("/no/such/file")
     assert "private_key" not in repr(world.server.identity)
 
@@ -86,7 +79,7 @@ def test_a_key_that_others_may_read_is_warned_of_or_refused(world: World, tmp_pa
     """Mission row S15."""
     certificate, key = world.server.save(tmp_path, "server")
     key.chmod(0o644)
-    with pytest.warns(ExposedKeyWarning, match="chmod 600"):
+    with pytest.warns(KeyFileWarning, match="chmod 600"):
         Identity.from_files(certificate, key)
     with pytest.raises(KeyFileExposed):
         Identity.from_files(certificate, key, exposed=KeyFilePolicy.REFUSE)

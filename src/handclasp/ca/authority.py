@@ -27,9 +27,6 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, mldsa,
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
-    KeySerializationEncryption,
-    NoEncryption,
-    PrivateFormat,
     pkcs12,
 )
 from cryptography.x509 import ocsp
@@ -38,9 +35,10 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from handclasp.errors import UsageError
 from handclasp.x509 import Certificate, TrustStore
 from handclasp.x509.identity import Identity
+from handclasp.x509.keys import key_bytes, write_owner_only
 from handclasp.x509.names import normalize_host
 
-__all__ = ["Authority", "Issued", "KeyType", "write_private"]
+__all__ = ["Authority", "Issued", "KeyType"]
 
 DAY = timedelta(days=1)
 OVERLAP = timedelta(minutes=5)
@@ -110,7 +108,7 @@ class Issued:
 
     def key_pem(self, password: bytes | None = None) -> bytes:
         """The key in PEM (PKCS #8), encrypted where a password is given."""
-        return _key_pem(self.private_key, password)
+        return key_bytes(self.private_key, password=password)
 
     def pkcs12(self, password: bytes, name: str = "handclasp") -> bytes:
         """Chain and key as an encrypted PKCS #12 file (RFC 7292)."""
@@ -125,7 +123,7 @@ class Issued:
         folder.mkdir(parents=True, exist_ok=True)
         certificate, key = folder / f"{name}.pem", folder / f"{name}.key"
         certificate.write_bytes(self.chain_pem)
-        write_private(key, self.key_pem(password))
+        write_owner_only(key, self.key_pem(password))
         return certificate, key
 
 
@@ -257,7 +255,7 @@ class Authority:
 
     def key_pem(self, password: bytes | None = None) -> bytes:
         """The authority's key in PEM (PKCS #8), encrypted where a password is given."""
-        return _key_pem(self._private_key, password)
+        return key_bytes(self._private_key, password=password)
 
     def _leaf(
         self,
@@ -349,27 +347,6 @@ class Authority:
                 entry = entry.add_extension(x509.CRLReason(reason), critical=False)
             builder = builder.add_revoked_certificate(entry.build())
         return builder.sign(self._private_key, _hash_for(self._private_key)).public_bytes(Encoding.DER)
-
-
-def write_private(path: Path, data: bytes) -> None:
-    """Write a file that only its owner may read, whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
-
-
-def _key_pem(private_key: Any, password: bytes | None) -> bytes:
-    encryption: KeySerializationEncryption = NoEncryption() if password is None else BestAvailableEncryption(password)
-    pem: bytes = private_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption)
-    return pem
 
 
 def _usage(*, authority: bool, enciphers: bool = False) -> x509.KeyUsage:

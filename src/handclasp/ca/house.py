@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
+from cryptography.hazmat.primitives.serialization import Encoding
 
-from handclasp.ca.authority import Authority, Issued, KeyType, write_private
+from handclasp.ca.authority import Authority, Issued, KeyType
 from handclasp.ca.database import CaDatabase, Entry
 from handclasp.errors import UsageError
 from handclasp.x509 import Certificate, CertificateError
+from handclasp.x509.keys import UnreadableKey, load_private_key, read_key_file, write_owner_only
 
 __all__ = ["CaDirectory", "NoCa"]
 
@@ -70,7 +70,7 @@ class CaDirectory:
             (ISSUING, issuing, (issuing.certificate, root.certificate)),
         ):
             (folder / f"{label}.pem").write_bytes(_pem(*chain))
-            write_private(folder / f"{label}.key", authority.key_pem(password))
+            write_owner_only(folder / f"{label}.key", authority.key_pem(password))
         CaDatabase(folder / "book.sqlite").close()
         house = cls(folder, password)
         house.book.reserve(issuing.certificate.serial_number, ROOT, f"{name} Issuing CA")
@@ -81,8 +81,8 @@ class CaDirectory:
         """An authority with its key; raises `NoCa` where that can't be read."""
         try:
             chain = Certificate.load_all((self.path / f"{label}.pem").read_bytes())
-            key = load_pem_private_key((self.path / f"{label}.key").read_bytes(), self._password)
-        except (OSError, ValueError, TypeError, UnsupportedAlgorithm, CertificateError) as error:
+            key = load_private_key(read_key_file(self.path / f"{label}.key"), self._password)
+        except (OSError, UnreadableKey, CertificateError) as error:
             raise NoCa(f"The authority {label!r} could not be read: {error}") from None
         return Authority(chain[0], key, tuple(one for one in chain if not one.is_self_issued))
 
@@ -138,8 +138,8 @@ class CaDirectory:
             raise NoCa(f"The key of {text!r} is not kept here.")
         chain = Certificate.load_all(found[0].with_suffix(".pem").read_bytes())
         try:
-            key = load_pem_private_key(found[0].read_bytes(), self._password)
-        except (ValueError, TypeError) as error:
+            key = load_private_key(read_key_file(found[0]), self._password)
+        except UnreadableKey as error:
             raise NoCa(f"The key of {text!r} could not be read: {error}") from None
         return Issued(tuple(chain), key).pkcs12(password, entry.name)
 

@@ -17,10 +17,10 @@ from rich.table import Table
 
 import handclasp
 from handclasp.ca import KeyType
-from handclasp.ca.authority import write_private
 from handclasp.ca.database import Entry
 from handclasp.ca.house import ISSUING, ROOT, CaDirectory
 from handclasp.cli import show
+from handclasp.x509.keys import write_owner_only
 
 __all__ = ["ca_app"]
 
@@ -181,7 +181,7 @@ def export(
         password = _password(target_password_file)
         if not password:
             raise handclasp.UsageError(f"{target_password_file} is empty; a PKCS #12 file needs a password.")
-        write_private(target, house.export(which, password))
+        write_owner_only(target, house.export(which, password))
         typer.echo(f"wrote {target}")
 
 

@@ -7,12 +7,9 @@ identity that was passed over why (mission row S11).
 from __future__ import annotations
 
 import os
-import stat
-import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,8 +18,6 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     PublicFormat,
-    load_der_private_key,
-    load_pem_private_key,
     pkcs12,
 )
 
@@ -32,53 +27,18 @@ from handclasp.wire.iana import ProtocolVersion, SignatureScheme
 from handclasp.x509.certificate import Certificate, interned
 from handclasp.x509.checks import EKU
 from handclasp.x509.errors import MalformedCertificate
+from handclasp.x509.keys import KeyFilePolicy, load_private_key, read_key_file
 from handclasp.x509.names import Identities, PeerName, matches
 from handclasp.x509.policy import DEFAULT, Purpose
 
 if TYPE_CHECKING:
     from handclasp.wire.extensions import OidFilter
 
-__all__ = [
-    "ExposedKeyWarning",
-    "Identity",
-    "KeyFileExposed",
-    "KeyFilePolicy",
-    "KeyMismatch",
-    "Selection",
-    "UnreadableIdentity",
-    "select",
-]
+__all__ = ["Identity", "KeyMismatch", "Selection", "UnreadableIdentity", "public_bytes", "select"]
 
 
 class UnreadableIdentity(UsageError):
     """A certificate or key that could not be read; the message says which and why."""
-
-
-class KeyFileExposed(UsageError):
-    """A private key in a file that others than its owner may read (mission row S15)."""
-
-
-class ExposedKeyWarning(UserWarning):
-    """The same, where the policy warns."""
-
-
-class KeyFilePolicy(Enum):
-    """What to do about a key file that its group or everybody may read."""
-
-    REFUSE = "refuse"
-    WARN = "warn"
-    """The default: keys are often mounted into containers so, and refusing would end working servers."""
-    ALLOW = "allow"
-
-    def check(self, path: str | os.PathLike[str]) -> None:
-        """Look at a file's permissions; raises `KeyFileExposed`, or warns."""
-        mode = stat.S_IMODE(os.stat(path).st_mode)
-        if self is KeyFilePolicy.ALLOW or os.name != "posix" or not mode & 0o077:
-            return
-        text = f"The private key in {path} may be read by others (mode {mode:03o}); chmod 600 it."
-        if self is KeyFilePolicy.REFUSE:
-            raise KeyFileExposed(text)
-        warnings.warn(text, ExposedKeyWarning, stacklevel=3)
 
 
 class KeyMismatch(UsageError):
@@ -111,13 +71,10 @@ class Identity:
         exposed: KeyFilePolicy = KeyFilePolicy.WARN,
     ) -> Identity:
         """From PEM or DER files; without `key` the first file holds both, or is a PKCS #12 file."""
-        data = _read(certificate)
-        if key is not None:
-            _read(key)
-        exposed.check(certificate if key is None else key)
+        data = read_key_file(certificate, exposed) if key is None else _read(certificate)
         if key is None and b"-----BEGIN" not in data:
             return cls.from_pkcs12(data, password)
-        return cls.from_pem(data, data if key is None else _read(key), password)
+        return cls.from_pem(data, data if key is None else read_key_file(key, exposed), password)
 
     @classmethod
     def from_pem(cls, certificates: bytes, key: bytes, password: bytes | None = None) -> Identity:
@@ -126,7 +83,7 @@ class Identity:
             chain = Certificate.load_all(certificates)
         except MalformedCertificate as error:
             raise UnreadableIdentity(str(error)) from None
-        private = load_key(key, password)
+        private = load_private_key(key, password)
         return cls(_in_order(chain, private), private)
 
     @classmethod
@@ -153,18 +110,6 @@ class Identity:
         return schemes_for(self.private_key, ProtocolVersion.TLS12, rsa_pss_key=pss) or schemes_for(
             self.private_key, ProtocolVersion.TLS13, rsa_pss_key=pss
         )
-
-
-def load_key(data: bytes, password: bytes | None = None) -> Any:
-    """A private key in PEM or DER, PKCS #8 or traditional, encrypted or not; raises `UnreadableIdentity`."""
-    load = load_pem_private_key if b"-----BEGIN" in data else load_der_private_key
-    try:
-        try:
-            return load(data, password)
-        except TypeError:  # a password for a key that needs none, or none for one that does
-            return load(data, None)
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise UnreadableIdentity(f"The private key could not be read: {error}") from None
 
 
 def public_bytes(key: Any) -> bytes:

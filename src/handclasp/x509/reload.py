@@ -15,7 +15,8 @@ from typing import Generic, TypeVar
 from handclasp.errors import HandclaspError
 from handclasp.x509.certificate import Certificate
 from handclasp.x509.errors import CertificateError
-from handclasp.x509.identity import Identity, KeyFilePolicy, UnreadableIdentity, load_key, public_bytes
+from handclasp.x509.identity import Identity, UnreadableIdentity, public_bytes
+from handclasp.x509.keys import KeyFilePolicy, load_private_keys, read_key_file
 from handclasp.x509.revocation import RevocationSources
 
 __all__ = ["CrlFiles", "KeyStore", "Reloaded"]
@@ -111,15 +112,16 @@ def _read_directory(folder: Path, password: bytes | None, exposed: KeyFilePolicy
     except OSError as error:
         raise UnreadableIdentity(f"{folder} could not be read: {error.strerror}.") from None
     for file in files:
+        stored = file.suffix in (".p12", ".pfx")
         data = file.read_bytes()
+        if stored or b"PRIVATE KEY-----" in data:
+            data = read_key_file(file, exposed)
         if b"PRIVATE KEY-----" in data:
-            exposed.check(file)
-            key = load_key(data, password)
-            keys[public_bytes(key.public_key())] = key
+            for key in load_private_keys(data, password):
+                keys[public_bytes(key.public_key())] = key
         if b"CERTIFICATE-----" in data:
             chains.append(Certificate.load_all(data))
-        elif file.suffix in (".p12", ".pfx"):
-            exposed.check(file)
+        elif stored:
             found.append(Identity.from_pkcs12(data, password))
         elif b"-----BEGIN" not in data and file.suffix in (".der", ".crt", ".cer"):
             try:

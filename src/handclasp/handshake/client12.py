@@ -18,7 +18,7 @@ from handclasp.handshake.errors import (
     NoCommonSignatureScheme,
     RenegotiationMismatch,
 )
-from handclasp.handshake.established import Established
+from handclasp.handshake.established import Established, Peer
 from handclasp.handshake.flow import Steps, ask, expect, maybe
 from handclasp.handshake.keys12 import Keys12
 from handclasp.handshake.offer import Offer
@@ -32,7 +32,6 @@ from handclasp.wire.iana import (
     ExtensionType,
     NamedGroup,
     ProtocolVersion,
-    SignatureScheme,
 )
 from handclasp.wire.messages import CertificateVerify, ServerHello
 from handclasp.wire.messages12 import (
@@ -48,7 +47,6 @@ from handclasp.wire.messages12 import (
 if TYPE_CHECKING:
     from handclasp.crypto.groups import KeyShare
     from handclasp.handshake.side import ClientSide
-    from handclasp.x509 import Report
     from handclasp.x509.identity import Identity
 
 __all__ = ["handshake"]
@@ -79,15 +77,6 @@ class Agreed:
     ticket_follows: bool
     status_may_follow: bool
     alpn: str | None
-
-
-@dataclass(slots=True)
-class Peer:
-    """The server as it showed itself."""
-
-    chain: tuple[bytes, ...] = ()
-    report: Report | None = None
-    scheme: SignatureScheme | None = None
 
 
 def handshake(side: ClientSide, offer: Offer, hello: ServerHello) -> Steps[Established]:

@@ -25,7 +25,7 @@ from handclasp.handshake.errors import (
     IllegalValue,
     SecondRetry,
 )
-from handclasp.handshake.established import Established
+from handclasp.handshake.established import Established, Peer
 from handclasp.handshake.flow import Steps, expect, maybe
 from handclasp.handshake.offer import Offer, say_hello_again
 from handclasp.questions import ChooseCertificate
@@ -43,7 +43,7 @@ from handclasp.wire.extensions import (
     SupportedVersionsServerHello,
     find,
 )
-from handclasp.wire.iana import ExtensionType, NamedGroup, ProtocolVersion, SignatureScheme
+from handclasp.wire.iana import ExtensionType, NamedGroup, ProtocolVersion
 from handclasp.wire.messages import (
     Certificate,
     CertificateRequest,
@@ -54,7 +54,6 @@ from handclasp.wire.messages import (
 
 if TYPE_CHECKING:
     from handclasp.handshake.side import ClientSide
-    from handclasp.x509 import Report
 
 __all__ = ["handshake"]
 
@@ -89,15 +88,6 @@ class Keys:
     server: TrafficSecret = field(repr=False)
     sealer: Sealer13 = field(repr=False)
     """For the second flight, and for an alert before it."""
-
-
-@dataclass(slots=True)
-class Peer:
-    """The server as it showed itself."""
-
-    chain: tuple[bytes, ...] = ()
-    report: Report | None = None
-    scheme: SignatureScheme | None = None
 
 
 def handshake(side: ClientSide, offer: Offer, hello: ServerHello) -> Steps[Established]:

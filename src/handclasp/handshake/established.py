@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from handclasp.handshake.after13 import After13
     from handclasp.x509 import Report
 
-__all__ = ["Established", "Exporter"]
+__all__ = ["Established", "Exporter", "Peer"]
 
 
 class Exporter(Protocol):
@@ -19,6 +19,15 @@ class Exporter(Protocol):
 
     def export(self, label: bytes, context: bytes | None, length: int) -> bytes:
         """`length` bytes that both sides can make and nobody else."""
+
+
+@dataclass(slots=True)
+class Peer:
+    """The other party as it showed itself; empty where it did not."""
+
+    chain: tuple[bytes, ...] = ()
+    report: Report | None = None
+    scheme: SignatureScheme | None = None
 
 
 @dataclass(slots=True)

@@ -26,7 +26,7 @@ from handclasp.handshake.errors import (
     NoSuitableCertificate,
     RenegotiationMismatch,
 )
-from handclasp.handshake.established import Established
+from handclasp.handshake.established import Established, Peer
 from handclasp.handshake.flow import Steps, ask, expect
 from handclasp.handshake.keys12 import Keys12
 from handclasp.questions import (
@@ -73,7 +73,6 @@ from handclasp.wire.messages12 import (
 if TYPE_CHECKING:
     from handclasp.crypto.groups import KeyShare
     from handclasp.handshake.side import ServerSide
-    from handclasp.x509 import Report
     from handclasp.x509.identity import Identity
 
 __all__ = ["handshake"]
@@ -89,15 +88,6 @@ class Choice12:
     group: NamedGroup
     identity: Identity
     scheme: SignatureScheme
-
-
-@dataclass(slots=True)
-class Peer:
-    """The client as it showed itself, where it was asked to."""
-
-    chain: tuple[bytes, ...] = ()
-    report: Report | None = None
-    scheme: SignatureScheme | None = None
 
 
 def handshake(side: ServerSide, hello: ClientHello, alpn: str | None) -> Steps[Established]:

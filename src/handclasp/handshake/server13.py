@@ -33,7 +33,7 @@ from handclasp.handshake.errors import (
     NoCommonGroup,
     NoSuitableCertificate,
 )
-from handclasp.handshake.established import Established
+from handclasp.handshake.established import Established, Peer
 from handclasp.handshake.flow import Steps, ask, expect
 from handclasp.questions import ChooseCertificate, OpenTicket, SealTicket
 from handclasp.sessions import Session
@@ -61,7 +61,6 @@ from handclasp.wire.iana import (
     NamedGroup,
     ProtocolVersion,
     PskKeyExchangeMode,
-    SignatureScheme,
 )
 from handclasp.wire.messages import (
     RETRY_RANDOM,
@@ -77,7 +76,6 @@ from handclasp.wire.messages import (
 if TYPE_CHECKING:
     from handclasp.handshake.side import ServerSide
     from handclasp.handshake.transcript import Transcript
-    from handclasp.x509 import Report
 
 __all__ = ["handshake"]
 
@@ -94,15 +92,6 @@ class Agreement:
     handshake: HandshakeSecret = field(repr=False)
     client: TrafficSecret = field(repr=False)
     server: TrafficSecret = field(repr=False)
-
-
-@dataclass(slots=True)
-class Peer:
-    """The client as it showed itself, where it was asked to."""
-
-    chain: tuple[bytes, ...] = ()
-    report: Report | None = None
-    scheme: SignatureScheme | None = None
 
 
 def handshake(side: ServerSide, hello: ClientHello, alpn: str | None) -> Steps[Established]:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import pairwise
-from typing import Any
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, mldsa, rsa
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from handclasp.x509.certificate import NETSCAPE_TYPE, POLICY_MAPPINGS, Certificate, canonical_name
+from handclasp.x509.certificate import NETSCAPE_TYPE, POLICY_MAPPINGS, Certificate
+from handclasp.x509.constraints import forbidden_name
 from handclasp.x509.errors import (
     BadStaple,
     BudgetExceeded,
@@ -74,15 +74,6 @@ UNDERSTOOD = frozenset(
     )
 ) | {POLICY_MAPPINGS, NETSCAPE_TYPE}
 """Extensions whose criticality is honoured; any other that is critical ends the path."""
-
-COMPARABLE = (
-    x509.DNSName,
-    x509.IPAddress,
-    x509.RFC822Name,
-    x509.UniformResourceIdentifier,
-    x509.DirectoryName,
-)
-"""Forms of name that constraints are understood for; others under a constraint are refused (RFC 5280, 4.2.1.10)."""
 
 NO_SOURCES = RevocationSources(())
 
@@ -147,13 +138,24 @@ class Findings:
         if self.budget.steps < 0:
             raise BudgetExceeded(f"Building a path takes more than {self.policy.max_path_steps} steps.")
 
+    def compare(self) -> None:
+        """Count one name held against a constraint; raises `BudgetExceeded`."""
+        self.budget.names -= 1
+        if self.budget.names < 0:
+            raise BudgetExceeded(
+                f"More than {self.policy.max_name_comparisons} names would be held against constraints."
+            )
+
     def signed_by(self, child: Certificate, issuer: Certificate) -> bool:
         """Whether the issuer's key made the child's signature; each pair is tried once.
 
         A signature over a hash that the policy leaves out is not looked at: the path that has it
         fails by its hash, which tells more than that no path was found.
         """
-        name = child.signature_hash
+        try:
+            name = child.signature_hash
+        except MalformedCertificate:
+            return False
         if name is not None and name not in self.policy.hashes:
             return True
         pair = (child.der, issuer.der)
@@ -359,20 +361,23 @@ def _check_purpose(findings: Findings, one: Certificate, purpose: Purpose, *, si
 
 def _check_dates(findings: Findings, one: Certificate) -> None:
     first, last, at = one.not_before, one.not_after, findings.at
-    presented = f"{first:%Y-%m-%d %H:%M:%S} to {last:%Y-%m-%d %H:%M:%S} UTC"
-    expected = f"{at:%Y-%m-%d %H:%M:%S} UTC"
+    presented, expected = f"{_when(first)} to {_when(last)}", _when(at)
     if at < first:
         error: CertificateError = CertificateNotYetValid(
-            f"The certificate of {one.subject_text} is valid from {first:%Y-%m-%d %H:%M:%S} UTC; it is {expected} now."
+            f"The certificate of {one.subject_text} is valid from {_when(first)}; it is {expected} now."
         )
     elif at.replace(microsecond=0) > last:
         error = CertificateExpired(
-            f"The certificate of {one.subject_text} expired on {last:%Y-%m-%d %H:%M:%S} UTC; it is {expected} now."
+            f"The certificate of {one.subject_text} expired on {_when(last)}; it is {expected} now."
         )
     else:
         findings.passed("expiration", one, expected, presented, "RFC 5280, 4.1.2.5")
         return
     findings.failed("expiration", one, expected, presented, error)
+
+
+def _when(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(" ", "seconds")[:19] + " UTC"
 
 
 def _check_key(findings: Findings, one: Certificate) -> None:
@@ -433,72 +438,9 @@ def _check_name_constraints(findings: Findings, issuer: Certificate, below: tupl
     for one in below:
         if one.is_self_issued and one is not below[0]:
             continue
-        bad = _forbidden_name(findings, constraints, one)
+        bad = forbidden_name(constraints, one, findings.compare)
         if bad is not None:
             error = ConstraintViolation(f"{issuer.subject_text} may not issue for {bad}.")
             findings.failed("constraints", one, "names that the authority may issue for", bad, error)
             return
     findings.passed("constraints", issuer, "names it may issue for", "kept", "RFC 5280, 4.2.1.10")
-
-
-def _forbidden_name(findings: Findings, constraints: x509.NameConstraints, one: Certificate) -> str | None:
-    san = one.extension(x509.SubjectAlternativeName)
-    names: list[x509.GeneralName] = [] if san is None else list(san)
-    trees = [*(constraints.permitted_subtrees or ()), *(constraints.excluded_subtrees or ())]
-    if one.subject_name.rdns:
-        names.append(x509.DirectoryName(one.subject_name))
-    if not any(isinstance(name, x509.RFC822Name) for name in names):
-        mails = one.subject_name.get_attributes_for_oid(NameOID.EMAIL_ADDRESS)
-        names += [x509.RFC822Name(str(mail.value)) for mail in mails if str(mail.value).isascii()]
-    for name in names:
-        if not isinstance(name, COMPARABLE) and any(type(tree) is type(name) for tree in trees):
-            return f"a name of a form that is not understood, {type(name).__name__}"
-        for subtree in constraints.excluded_subtrees or ():
-            if type(subtree) is type(name) and (_within(findings, name, subtree) or _may_stand_for(name, subtree)):
-                return str(name.value)
-        permitted = [tree for tree in constraints.permitted_subtrees or () if type(tree) is type(name)]
-        if permitted and not any(_within(findings, name, tree) for tree in permitted):
-            return str(name.value)
-    return None
-
-
-def _within(findings: Findings, name: x509.GeneralName, tree: x509.GeneralName) -> bool:
-    """Whether a name lies in a subtree of its own kind (RFC 5280, 4.2.1.10)."""
-    findings.budget.names -= 1
-    if findings.budget.names < 0:
-        raise BudgetExceeded(
-            f"More than {findings.policy.max_name_comparisons} names would be held against constraints."
-        )
-    if isinstance(name, x509.DNSName):
-        return _under(name.value.lower(), tree.value.lower())
-    if isinstance(name, x509.IPAddress):
-        address: Any = name.value
-        return address in tree.value
-    if isinstance(name, x509.RFC822Name):
-        return _mail_within(name.value.lower(), tree.value.lower())
-    if isinstance(name, x509.UniformResourceIdentifier):
-        host = name.value.partition("://")[2].partition("/")[0].rpartition("@")[2].partition(":")[0].lower()
-        wanted = tree.value.lower()
-        return host.endswith(wanted) if wanted.startswith(".") else host == wanted
-    if isinstance(name, x509.DirectoryName):
-        rdns, prefix = canonical_name(name.value), canonical_name(tree.value)
-        return rdns[: len(prefix)] == prefix
-    return False
-
-
-def _may_stand_for(name: x509.GeneralName, tree: x509.GeneralName) -> bool:
-    """Whether a wildcard covers a name in an excluded subtree below it."""
-    if not isinstance(name, x509.DNSName) or not name.value.startswith("*."):
-        return False
-    return _under(tree.value.lower(), name.value[2:].lower())
-
-
-def _under(host: str, domain: str) -> bool:
-    return not domain or host == domain or host.endswith("." + domain.removeprefix("."))
-
-
-def _mail_within(address: str, tree: str) -> bool:
-    host = address.rpartition("@")[2]
-    if "@" in tree:
-        return address == tree
-    return host.endswith(tree) if tree.startswith(".") else host == tree

@@ -15,6 +15,7 @@ from typing import Any
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
 from handclasp.errors import UsageError
 from handclasp.x509.certificate import Certificate, canonical_name
@@ -36,7 +37,7 @@ class MalformedCrl(UsageError):
 class Crl:
     """One list by its DER."""
 
-    __slots__ = ("_extensions", "_index", "_tbs", "der", "issuer", "next_update", "parsed", "this_update")
+    __slots__ = ("_extensions", "_index", "_keys", "_tbs", "der", "issuer", "next_update", "parsed", "this_update")
 
     def __init__(self, der: bytes) -> None:
         try:
@@ -49,7 +50,10 @@ class Crl:
             self._extensions: dict[x509.ObjectIdentifier, tuple[Any, bool]] = {
                 one.oid: (one.value, one.critical) for one in self.parsed.extensions
             }
-            self._tbs = self.parsed.tbs_certlist_bytes
+            start, _ = content_of(der, 0)
+            # The parser writes these bytes anew when asked, for a second in a list of a million.
+            self._tbs = der[start : after(der, start)]
+            self._keys: set[bytes] = set()
             indirect = self.scope is not None and self.scope.indirect_crl
             self._index = self._by_issuer() if indirect else {self.issuer: self._by_serial()}
         except Exception as error:  # the parser's own errors have no common class
@@ -104,11 +108,32 @@ class Crl:
         return self.this_update <= at and (self.next_update is None or at <= self.next_update)
 
     def signed_by(self, signer: Certificate) -> bool:
-        """Whether this certificate's key made its signature."""
-        try:
-            return self.parsed.is_signature_valid(signer.public_key)
-        except (InvalidSignature, ValueError, TypeError, UnsupportedAlgorithm):
-            return False
+        """Whether this certificate's key made its signature; a key that did is remembered."""
+        key = signer.key_bytes
+        if key not in self._keys:
+            try:
+                self._verify(signer.public_key)
+            except (InvalidSignature, ValueError, TypeError, UnsupportedAlgorithm):
+                return False
+            self._keys.add(key)
+        return True
+
+    def _verify(self, key: Any) -> None:
+        """Return if the key made the signature over the bytes as they came; the parser compared both algorithms."""
+        parameters, algorithm = self.parsed.signature_algorithm_parameters, self.parsed.signature_hash_algorithm
+        signed = self.parsed.signature, self._tbs
+        if isinstance(key, rsa.RSAPublicKey):
+            if not isinstance(parameters, (padding.PKCS1v15, padding.PSS)) or algorithm is None:
+                raise InvalidSignature
+            key.verify(*signed, parameters, algorithm)
+        elif isinstance(key, ec.EllipticCurvePublicKey):
+            if not isinstance(parameters, ec.ECDSA):
+                raise InvalidSignature
+            key.verify(*signed, parameters)
+        elif algorithm is None and parameters is None:
+            key.verify(*signed)
+        else:
+            raise InvalidSignature
 
     def find(self, serial: int, issuer: tuple[Any, ...]) -> Entry | None:
         """The entry of a certificate by its serial number and its issuer's canonical name."""

@@ -1,0 +1,85 @@
+"""Certificate revocation lists by themselves: whose signature they carry, and how long ones answer."""
+
+from __future__ import annotations
+
+import datetime
+from datetime import UTC
+
+import pytest
+from cryptography import x509
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from handclasp.ca import Authority, KeyType
+from handclasp.x509.crl import Crl, MalformedCrl
+from handclasp.x509.der import after, content_of
+
+DAY = datetime.datetime(2026, 1, 1, tzinfo=UTC)
+ROOT = Authority.root("Lister")
+ONE = ROOT.make_crl([(7, DAY, x509.ReasonFlags.key_compromise)], number=1)
+
+
+def tagged(tag: int, content: bytes) -> bytes:
+    """A DER element with a length of three bytes, as long contents have."""
+    return bytes([tag, 0x83]) + len(content).to_bytes(3, "big") + content
+
+
+def with_entries(der: bytes, serials: list[int]) -> bytes:
+    """A list with its one entry repeated for other serial numbers; its signature no longer fits."""
+    outer, _ = content_of(der, 0)
+    start, end = content_of(der, outer)
+    entries = start
+    for _ in range(5):  # version, signature, issuer, thisUpdate, nextUpdate
+        entries = after(der, entries)
+    entry, _ = content_of(der, entries)
+    begin, stop = content_of(der, entry)
+    rest = der[after(der, begin) : stop]
+    body = [bytes([2, 17]) + serial.to_bytes(17, "big") + rest for serial in serials]
+    sequence = b"".join(bytes([0x30, len(one)]) + one for one in body)
+    tbs = tagged(0x30, der[start:entries] + tagged(0x30, sequence) + der[after(der, entries) : end])
+    return tagged(0x30, tbs + der[end:])
+
+
+@pytest.mark.parametrize("kind", KeyType, ids=lambda kind: kind.value)
+def test_a_list_is_its_signers_and_nobody_elses(kind: KeyType) -> None:
+    own = Authority.root("Lister", key=kind)
+    crl = Crl(own.make_crl([], number=1))
+    assert crl.signed_by(own.certificate)
+    assert crl.signed_by(own.certificate), "and so it stays when asked again"
+    for other in (KeyType.P256, KeyType.ED25519, KeyType.RSA2048):
+        assert not crl.signed_by(Authority.root("Lister", key=other).certificate)
+
+
+def test_the_algorithm_outside_has_to_be_that_inside() -> None:
+    """RFC 5280, 5.1.1.2: what is outside of the signature is no different from what is under it."""
+    outside = after(ONE, content_of(ONE, 0)[0])
+    changed = bytearray(ONE)
+    changed[after(ONE, outside) - 1] ^= 1  # ecdsa-with-SHA256 becomes ecdsa-with-SHA384
+    assert Crl(ONE).signed_by(ROOT.certificate)
+    with pytest.raises(MalformedCrl, match="do not match"):
+        Crl(bytes(changed))
+
+
+def test_a_long_list_answers_for_each_of_its_entries() -> None:
+    first = 1 << 128
+    serials = [first + 3 * index for index in range(60_000)]
+    crl = Crl(with_entries(ONE, serials))
+    issuer = ROOT.certificate.subject_canonical
+    for serial in (serials[0], serials[31_234], serials[-1]):
+        entry = crl.find(serial, issuer)
+        assert entry is not None
+        assert entry.reason == "keyCompromise"
+        assert crl.find(serial + 1, issuer) is None
+    assert not crl.signed_by(ROOT.certificate)
+
+
+@given(at=st.integers(0, 2000), value=st.integers(0, 255))
+@settings(max_examples=300, deadline=None)
+def test_no_changed_list_raises_anything_but_an_error_of_ours(at: int, value: int) -> None:
+    changed = bytearray(ONE)
+    changed[at % len(ONE)] = value
+    try:
+        crl = Crl(bytes(changed))
+    except MalformedCrl:
+        return
+    assert crl.signed_by(ROOT.certificate) == (changed == ONE)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, timedelta
 from functools import cache
 
@@ -13,8 +13,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-__all__ = ["NOW", "Link", "Made", "make_chain"]
+__all__ = ["HOST", "NOW", "Link", "Made", "key_of", "leaf", "make_chain"]
 
+HOST = "www.a.example"
 NOW = datetime.datetime(2026, 6, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
 DATES = {"now": (-DAY, DAY), "past": (-2 * DAY, -DAY), "future": (DAY, 2 * DAY)}
@@ -46,6 +47,11 @@ class Link:
     """Whether subject and authority key identifiers are there."""
     forged: bool = False
     """Signed by a key that is nobody's."""
+
+
+def leaf(**changes: object) -> Link:
+    """The certificate of a server as it should be, but for these changes."""
+    return replace(Link(ca=None, signs=False, use="server", sans=(HOST,)), **changes)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,18 +18,13 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.verification import PolicyBuilder, Store, VerificationError
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.x509.chains import NOW, Link, Made, make_chain
+from tests.x509.chains import HOST, NOW, Link, Made, leaf, make_chain
 
 from handclasp.x509 import DEFAULT, WEB, Purpose, TrustStore, VerificationPolicy, verify
 
-HOST = "www.a.example"
 OURS_FOR_PYCA = replace(WEB, common_name_in_san=False)
 
 Predicate = Callable[[Made], bool]
-
-
-def leaf(**changes: object) -> Link:
-    return replace(Link(ca=None, signs=False, use="server", sans=(HOST,)), **changes)  # type: ignore[arg-type]
 
 
 def ours(made: Made, policy: VerificationPolicy) -> bool:

@@ -28,7 +28,7 @@ class Check:
 
     name: str
     """One of "signature", "expiration", "authority", "purpose", "host name", "signature hash",
-    "key strength", "constraints", "revocation", "policies" (mission row S16)."""
+    "key strength", "constraints", "revocation", "policies", "identity" (of a client), and "form" (mission row S16)."""
     verdict: Verdict
     subject: str
     """The certificate it was made of."""

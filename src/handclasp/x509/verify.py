@@ -15,8 +15,9 @@ from typing import Any, NamedTuple
 
 from cryptography import x509
 
+from handclasp.errors import UsageError
 from handclasp.x509 import checks
-from handclasp.x509.certificate import Certificate, interned
+from handclasp.x509.certificate import MAX_SIZE, Certificate, interned
 from handclasp.x509.checks import Findings
 from handclasp.x509.errors import CertificateError, MalformedCertificate, UnknownAuthority
 from handclasp.x509.names import Address, Identities, PeerName
@@ -30,10 +31,10 @@ __all__ = ["verify"]
 REMEMBERED = 512
 """Verdicts kept; the oldest goes first."""
 
-_Key = tuple[tuple[bytes, ...], int, int, VerificationPolicy, Purpose, PeerName | None, bytes | None, bool]
-_Judges = tuple[TrustStore, RevocationSources | None]
-"""Kept with a verdict, so that their identities are not given to others meanwhile."""
-_memory: OrderedDict[_Key, tuple[float, Report, _Judges]] = OrderedDict()
+_Key = tuple[tuple[bytes, ...], int, int, int, Purpose, str | Address | PeerName | None, bytes | None, bool]
+_Judges = tuple[TrustStore, RevocationSources | None, VerificationPolicy]
+"""Kept with a verdict: while they live, nothing else has the ids that stand for them in the key."""
+_memory: OrderedDict[_Key, tuple[Report, _Judges]] = OrderedDict()
 
 
 def verify(
@@ -54,30 +55,48 @@ def verify(
     OCSP response that came with the leaf, `staple_asked` whether one was asked for (a certificate may
     promise one). `name` is the server we mean;
     None leaves the name unchecked, as a server does with its
-    clients (mission row S20). `at` has a time zone. Never raises for what the peer sent: the
-    report has the error.
+    clients (mission row S20). Never raises for what the peer sent: the report has the error. Raises
+    `UsageError` for an empty chain, a name that no server can have, and an `at` without a time zone.
     """
     ders = tuple([one if type(one) is bytes else one.der for one in chain])  # type: ignore[union-attr]
-    wanted = None if name is None else PeerName.of(name)
-    key = (ders, id(trust), id(revocation), policy, purpose, wanted, staple, staple_asked)
-    now = at.timestamp()
+    if at.tzinfo is None or not ders:
+        raise UsageError("verify() takes a chain of at least one certificate and a time with a time zone.")
+    key = (ders, id(trust), id(revocation), id(policy), purpose, name, staple, staple_asked)
     known = _memory.get(key)
-    if known is not None and known[2] == (trust, revocation) and known[1].valid_from <= now <= known[0]:
-        return known[1]
+    if known is not None and known[0].valid_from <= at.timestamp() <= known[0].valid_until:
+        return known[0]
+    wanted = None if name is None else PeerName.of(name)
     sources = _Sources(trust, revocation, staple, staple_asked)
-    report = _judge(tuple(map(interned, ders)), sources, policy, purpose, at, wanted)
+    try:
+        leaf = interned(ders[0])
+    except MalformedCertificate as error:
+        return _unread(error)
+    report = _judge((leaf, *_readable(ders[1:])), sources, policy, purpose, at, wanted)
     if report.accepted:
-        _remember(key, report, (trust, revocation))
+        _remember(key, report, (trust, revocation, policy))
     return report
 
 
 def _remember(key: _Key, report: Report, judges: _Judges) -> None:
-    _memory[key] = (report.valid_until, report, judges)
+    _memory[key] = (report, judges)
     while len(_memory) > REMEMBERED:
         try:
             _memory.popitem(last=False)
         except KeyError:
             break  # another thread was first
+
+
+def _unread(error: MalformedCertificate) -> Report:
+    report = Report(leaf=None, path=None, checks=(), paths=(), error=error, identities=None)
+    error.report = report
+    return report
+
+
+def _readable(ders: tuple[bytes, ...]) -> Iterator[Certificate]:
+    """Those that are not too long to look at; no path goes through the others."""
+    for der in ders:
+        if len(der) <= MAX_SIZE:
+            yield interned(der)
 
 
 class _Sources(NamedTuple):
@@ -111,10 +130,13 @@ def _judge(
             checks.check_must_staple(findings, leaf, staple)
         for path in _paths(leaf, chain[1:], trust, findings):
             branch = findings.branch()
-            checks.check_path(branch, path, purpose)
-            if branch.error is None:
-                signers = _signers(chain, path, trust, findings, revocation)
-                checks.check_revoked(branch, path, revocation, signers, staple)
+            try:
+                checks.check_path(branch, path, purpose)
+                if branch.error is None:
+                    signers = _signers(chain, path, trust, findings, revocation)
+                    checks.check_revoked(branch, path, revocation, signers, staple)
+            except MalformedCertificate as error:  # another path may do without it
+                branch.failed("form", leaf, "certificates that can be read", str(error), error)
             tried.append(PathTried(path, tuple(branch.checks), branch.error))
             if branch.error is None:
                 return _report(leaf, path, tried, identities, branch.until)
@@ -250,7 +272,10 @@ def _extend(
 
 
 def _same_key(one: Certificate, other: Certificate) -> bool:
-    return one.der == other.der or one.key_bytes == other.key_bytes
+    try:
+        return one.der == other.der or one.key_bytes == other.key_bytes
+    except MalformedCertificate:
+        return False
 
 
 def _likely(child: Certificate, candidates: tuple[Certificate, ...]) -> list[Certificate]:
@@ -261,7 +286,10 @@ def _likely(child: Certificate, candidates: tuple[Certificate, ...]) -> list[Cer
     wanted = None if authority is None else authority.key_identifier
 
     def rank(candidate: Certificate) -> tuple[int, float]:
-        own = candidate.extension(x509.SubjectKeyIdentifier)
+        try:
+            own = candidate.extension(x509.SubjectKeyIdentifier)
+        except MalformedCertificate:
+            return 3, 0.0
         match = 1 if wanted is None or own is None else 0 if own.digest == wanted else 2
         return match, -candidate.not_after.timestamp()
 

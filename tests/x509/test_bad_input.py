@@ -1,0 +1,163 @@
+"""What a hostile peer may send in place of a chain: a named error, after bounded work."""
+
+from __future__ import annotations
+
+import datetime
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.conftest import World
+from tests.x509.chains import HOST, NOW, Link, key_of, leaf, make_chain
+
+from handclasp.errors import UsageError
+from handclasp.x509 import DEFAULT, WEB, Certificate, Purpose, Report, TrustStore, verify
+from handclasp.x509 import errors as e
+from handclasp.x509.certificate import MAX_SIZE
+
+GOOD = make_chain(leaf(), Link())
+TRUST = TrustStore.of(GOOD.root)
+
+
+def judge(*chain: bytes, trust: TrustStore = TRUST, **changes: Any) -> Report:
+    arguments: dict[str, Any] = {"purpose": Purpose.SERVER_AUTH, "at": NOW, "name": HOST, **changes}
+    return verify(chain, trust=trust, **arguments)
+
+
+def tlv(tag: int, content: bytes) -> bytes:
+    size = len(content)
+    length = bytes((size,)) if size < 128 else bytes((0x82, size >> 8, size & 255))
+    return bytes((tag,)) + length + content
+
+
+def altered(der: bytes, old: bytes, new: bytes) -> bytes:
+    assert der.count(old) >= 1
+    assert len(old) == len(new)
+    return der.replace(old, new)
+
+
+def test_the_chain_that_the_others_are_made_of_is_good() -> None:
+    assert judge(*GOOD.chain).accepted
+
+
+@pytest.mark.parametrize("size", [0, 1, 4, 30, 100, 200, 300])
+def test_a_truncated_leaf_is_malformed(size: int) -> None:
+    assert type(judge(GOOD.chain[0][:size], GOOD.chain[1]).error) is e.MalformedCertificate
+
+
+def test_what_follows_a_certificate_is_malformed() -> None:
+    assert type(judge(GOOD.chain[0] + b"\0", GOOD.chain[1]).error) is e.MalformedCertificate
+
+
+def test_an_oversized_leaf_is_refused_by_report_as_everything_else() -> None:
+    assert type(judge(bytes(MAX_SIZE + 1), GOOD.chain[1]).error) is e.MalformedCertificate
+
+
+@pytest.mark.parametrize("junk", [b"", b"\x30\x80\0\0", bytes(MAX_SIZE + 1), GOOD.chain[1][:-1]])
+def test_junk_beside_a_good_path_does_no_harm(junk: bytes) -> None:
+    assert judge(GOOD.chain[0], junk, GOOD.chain[1], junk).accepted
+
+
+def test_an_intermediate_with_a_broken_extension_does_no_harm_to_another_path() -> None:
+    """Its name and signature are good, and what is inside an extension is not."""
+    broken = resigned(GOOD.chain[1], x509.UnrecognizedExtension(x509.BasicConstraints.oid, b"\x30\x05\x01"))
+    assert judge(GOOD.chain[0], broken, GOOD.chain[1]).accepted
+    assert judge(GOOD.chain[0], GOOD.chain[1], broken).accepted
+    assert type(judge(GOOD.chain[0], broken).error) is e.MalformedCertificate
+
+
+def resigned(der: bytes, *extensions: x509.ExtensionType) -> bytes:
+    """The authority below the root again, with other extensions."""
+    old = x509.load_der_x509_certificate(der)
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(old.subject)
+        .issuer_name(old.issuer)
+        .public_key(old.public_key())
+        .serial_number(7)
+        .not_valid_before(old.not_valid_before_utc)
+        .not_valid_after(old.not_valid_after_utc)
+    )
+    for one in extensions:
+        builder = builder.add_extension(one, critical=True)
+    return builder.sign(key_of(0), hashes.SHA256()).public_bytes(Encoding.DER)
+
+
+def test_deep_nesting_in_an_extension_is_malformed() -> None:
+    """Directory names inside general names, as deep as the size allows."""
+    nested = b""
+    for _ in range(5000):
+        nested = tlv(0x30, nested)
+    broken = resigned(GOOD.chain[1], x509.UnrecognizedExtension(x509.SubjectAlternativeName.oid, nested))
+    report = judge(GOOD.chain[0], broken)
+    assert type(report.error) is e.MalformedCertificate
+
+
+def test_a_huge_serial_number_is_no_more_than_a_matter_of_form() -> None:
+    serial = (1000 + 2).to_bytes(2, "big")
+    assert altered(GOOD.chain[0], b"\x02\x02" + serial, b"\x02\x02\xff\xff") != GOOD.chain[0]
+    report = judge(altered(GOOD.chain[0], b"\x02\x02" + serial, b"\x02\x02\xff\xff"), GOOD.chain[1])
+    assert not report.accepted
+
+
+def test_thousands_of_extensions_are_read_once() -> None:
+    extensions = [
+        x509.UnrecognizedExtension(x509.ObjectIdentifier(f"1.2.3.{number}"), b"\x05\x00") for number in range(3000)
+    ]
+    report = judge(GOOD.chain[0], resigned(GOOD.chain[1], *extensions))
+    assert type(report.error) is e.ConstraintViolation
+
+
+def test_thousands_of_names_are_held_against_constraints_no_more_than_the_budget_allows() -> None:
+    made = make_chain(leaf(sans=tuple(f"h{n}.a.example" for n in range(4500))), Link(permitted="a.example"))
+    report = judge(*made.chain, trust=TrustStore.of(made.root), name="h7.a.example")
+    assert type(report.error) is e.BudgetExceeded
+
+
+def test_thousands_of_intermediates_meet_the_budget() -> None:
+    """All of the issuer's name, each with the key of another."""
+    old = x509.load_der_x509_certificate(GOOD.chain[1])
+    decoys = [bytes(GOOD.chain[1][:-2]) + bytes((n >> 8, n & 255)) for n in range(2000)]
+    assert old.subject
+    policy = replace(DEFAULT, max_path_steps=100)
+    report = judge(GOOD.chain[0], *decoys, policy=policy)
+    assert type(report.error) is e.BudgetExceeded
+
+
+def test_an_error_names_what_it_was_about_and_what_to_do() -> None:
+    report = judge(*GOOD.chain, name="c.example")
+    assert str(report.error) == f"The certificate is for {HOST}; the connection asked for c.example."
+    assert report.error is not None
+    assert report.error.mend
+
+
+@pytest.mark.parametrize("wrong", [{"at": datetime.datetime(2026, 6, 1)}, {"chain": ()}])
+def test_what_the_caller_got_wrong_is_a_usage_error(wrong: dict[str, Any]) -> None:
+    chain = wrong.pop("chain", GOOD.chain)
+    with pytest.raises(UsageError):
+        judge(*chain, **wrong)
+
+
+@given(st.data())
+@settings(max_examples=300, deadline=None)
+def test_no_changed_byte_in_any_certificate_raises_anything(data: st.DataObject) -> None:
+    chain = [bytearray(one) for one in GOOD.chain]
+    victim = data.draw(st.sampled_from(chain))
+    for _ in range(data.draw(st.integers(1, 4))):
+        victim[data.draw(st.integers(0, len(victim) - 1))] = data.draw(st.integers(0, 255))
+    report = judge(*map(bytes, chain), policy=data.draw(st.sampled_from((DEFAULT, WEB))))
+    assert report.accepted == (tuple(map(bytes, chain)) == GOOD.chain)
+    assert report.accepted or isinstance(report.error, e.CertificateError)
+
+
+def test_a_certificate_of_an_hour_ago_is_no_longer_remembered_as_good(world: World) -> None:
+    assert judge(*GOOD.chain).accepted
+    assert type(judge(*GOOD.chain, at=NOW + timedelta(days=2)).error) is e.CertificateExpired
+    assert judge(*GOOD.chain).accepted
+    assert Certificate(GOOD.chain[0]) == Certificate(GOOD.chain[0])

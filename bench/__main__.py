@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bench import floor, peers
+from bench import certificates, floor, peers
 from bench.measure import NAMES, Row, rates
 from bench.peers import Case
 from handclasp import NamedGroup, ProtocolVersion
@@ -47,6 +47,7 @@ def main() -> int:
             rows.append(show(transfer(case(TLS13, x25519), f"seal+open {name}", size, peers.handclasp_records)))
             rows.append(show(transfer(case(TLS13, x25519), f"{name} through connections", size)))
         rows.append(show(idle_memory(case(TLS13, x25519))))
+    rows += [show(measure()) for measure in certificates.rows()]
     LATEST.write_text(json.dumps([row.to_dict() for row in rows], indent=1) + "\n")
     print(f"\nwritten to {LATEST.relative_to(Path.cwd()) if LATEST.is_relative_to(Path.cwd()) else LATEST}")
     return 0
@@ -55,11 +56,11 @@ def main() -> int:
 def show(row: Row) -> Row:
     """Print one row at once: the whole run takes a minute or two."""
     if not show.__dict__.get("headed"):
-        print(f"{'':44}{'unit':>14}" + "".join(f"{name:>12}" for name in NAMES) + f"{'x ssl':>8}")
+        print(f"{'':68}{'unit':>14}" + "".join(f"{name:>12}" for name in NAMES) + f"{'x ssl':>8}")
         show.__dict__["headed"] = True
     cells = "".join(f"{row.figures[name]:>12,.0f}" if name in row.figures else f"{'-':>12}" for name in NAMES)
     ratio = row.figures["handclasp"] / row.figures["ssl"] if "ssl" in row.figures else None
-    print(f"{row.what:44}{row.unit:>14}{cells}" + (f"{ratio:>8.2f}" if ratio else ""))
+    print(f"{row.what:68}{row.unit:>14}{cells}" + (f"{ratio:>8.2f}" if ratio else ""))
     sys.stdout.flush()
     return row
 

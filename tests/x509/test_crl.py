@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from handclasp.ca import Authority, KeyType
 from handclasp.x509.crl import Crl, MalformedCrl
 from handclasp.x509.der import after, content_of
+from handclasp.x509.revocation import RevocationSources, Status, check_revocation
 
 DAY = datetime.datetime(2026, 1, 1, tzinfo=UTC)
 ROOT = Authority.root("Lister")
@@ -71,6 +72,20 @@ def test_a_long_list_answers_for_each_of_its_entries() -> None:
         assert entry.reason == "keyCompromise"
         assert crl.find(serial + 1, issuer) is None
     assert not crl.signed_by(ROOT.certificate)
+
+
+def test_an_answer_holds_until_the_first_of_its_lists_ends() -> None:
+    """A delta list is issued more often than the complete one that it goes with (RFC 5280, 5.2.4)."""
+    complete = ROOT.make_crl([], number=1, days=30, at=DAY)
+    delta = ROOT.make_crl([], number=2, base_number=1, days=1, at=DAY)
+    leaf = ROOT.server("localhost").certificate
+    for lists, last in (((complete,), complete), ((complete, delta), delta)):
+        sources = RevocationSources.of(*lists)
+        status = check_revocation(leaf, ROOT.certificate, sources, DAY, lambda _: ())
+        end = Crl(last).next_update
+        assert status.status is Status.GOOD
+        assert end is not None
+        assert status.until == end.timestamp()
 
 
 @given(at=st.integers(0, 2000), value=st.integers(0, 255))

@@ -119,8 +119,8 @@ def check_revocation(
                 if reason is not None:
                     return RevocationStatus(Status.REVOKED, f"revoked: {reason}")
                 pending -= covered
-                if crl.next_update is not None:
-                    until = min(until, crl.next_update.timestamp())
+                ends = (one.next_update for one in (crl, delta) if one is not None)
+                until = min(until, *(end.timestamp() for end in ends if end is not None))
                 if not pending:
                     return RevocationStatus(Status.GOOD, "not on its issuer's list", until)
     missing = "no current list speaks of it" if pending == ALL_REASONS else "no list speaks of every reason"

@@ -7,12 +7,15 @@ from datetime import UTC
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import padding
+from cryptography.hazmat.primitives.hashes import SHA1
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from handclasp.ca import Authority, KeyType
 from handclasp.x509.crl import Crl, MalformedCrl
 from handclasp.x509.der import after, content_of
+from handclasp.x509.keys import load_private_key
 from handclasp.x509.revocation import RevocationSources, Status, check_revocation
 
 DAY = datetime.datetime(2026, 1, 1, tzinfo=UTC)
@@ -86,6 +89,22 @@ def test_an_answer_holds_until_the_first_of_its_lists_ends() -> None:
         assert status.status is Status.GOOD
         assert end is not None
         assert status.until == end.timestamp()
+
+
+def test_a_list_signed_over_a_weak_hash_says_nothing() -> None:
+    """Mission row S14; a deployment may lower its floor."""
+    root = Authority.root("Old", key=KeyType.RSA2048)
+    over_sha256, over_sha1 = (bytes.fromhex("2a864886f70d0101") + bytes([last]) for last in (11, 5))
+    der = root.make_crl([], number=1, at=DAY).replace(over_sha256, over_sha1)
+    start, _ = content_of(der, 0)
+    tbs = der[start : after(der, start)]
+    key = load_private_key(root.key_pem())
+    signature = key.sign(tbs, padding.PKCS1v15(), SHA1())
+    sources = RevocationSources.of(der[: -len(signature)] + signature)
+    assert sources.crls[0].signed_by(root.certificate)
+    question = root.server("localhost").certificate, root.certificate, sources, DAY, lambda _: ()
+    assert check_revocation(*question).status is Status.UNKNOWN
+    assert check_revocation(*question, hashes=frozenset({"sha1"})).status is Status.GOOD
 
 
 @given(at=st.integers(0, 2000), value=st.integers(0, 255))

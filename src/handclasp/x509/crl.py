@@ -103,6 +103,15 @@ class Crl:
         critical = {oid for oid, (_, is_critical) in self._extensions.items() if is_critical}
         return critical <= UNDERSTOOD and x509.CRLNumber.oid not in critical and self.number is not None
 
+    @property
+    def signature_hash(self) -> str | None:
+        """The name of the hash that is signed; None where the scheme has its own, "unknown" where we know neither."""
+        try:
+            algorithm = self.parsed.signature_hash_algorithm
+        except UnsupportedAlgorithm:
+            return "unknown"
+        return None if algorithm is None else algorithm.name
+
     def is_current(self, at: datetime) -> bool:
         """Whether it speaks of this time."""
         return self.this_update <= at and (self.next_update is None or at <= self.next_update)

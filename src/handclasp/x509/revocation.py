@@ -19,6 +19,7 @@ from cryptography import x509
 from handclasp.errors import ConfigError
 from handclasp.x509.certificate import Certificate, canonical_name
 from handclasp.x509.crl import ALL_REASONS, Crl, MalformedCrl
+from handclasp.x509.policy import DEFAULT
 
 __all__ = ["RevocationSources", "RevocationStatus", "Status", "check_revocation"]
 
@@ -102,8 +103,12 @@ def check_revocation(
     sources: RevocationSources,
     at: datetime,
     signers: Signers,
+    hashes: frozenset[str] = DEFAULT.hashes,
 ) -> RevocationStatus:
-    """Ask the sources about one certificate; `signers` finds who may have signed a list."""
+    """Ask the sources about one certificate.
+
+    `signers` finds who may have signed a list; lists signed over other `hashes` than these say nothing.
+    """
     pending = set(ALL_REASONS)
     until = float("inf")
     for point in _points(certificate, issuer):
@@ -112,9 +117,9 @@ def check_revocation(
                 covered = _speaks_of(crl, point, certificate, at)
                 if not covered & pending:
                     continue
-                if not _is_signed(crl, issuer, signers):
+                if not _is_signed(crl, issuer, signers, hashes):
                     continue
-                delta = _delta_of(crl, sources, at, issuer, signers)
+                delta = _delta_of(crl, sources, at, issuer, signers, hashes)
                 reason = _asked(certificate, crl, delta)
                 if reason is not None:
                     return RevocationStatus(Status.REVOKED, f"revoked: {reason}")
@@ -189,8 +194,10 @@ def _same_point(scope: x509.IssuingDistributionPoint, point: _Point, crl: Crl) -
     return bool(named & (point.names or frozenset(point.issuers)))
 
 
-def _is_signed(crl: Crl, issuer: Certificate, signers: Signers) -> bool:
+def _is_signed(crl: Crl, issuer: Certificate, signers: Signers, hashes: frozenset[str]) -> bool:
     """By the certificate's own issuer, or by another certificate of the list's issuer that leads to the same anchor."""
+    if crl.signature_hash not in (None, *hashes):
+        return False
     candidates = [issuer] if issuer.subject_canonical == crl.issuer else []
     candidates += [one for one in signers(crl.issuer) if one != issuer]
     for one in candidates:
@@ -200,7 +207,9 @@ def _is_signed(crl: Crl, issuer: Certificate, signers: Signers) -> bool:
     return False
 
 
-def _delta_of(crl: Crl, sources: RevocationSources, at: datetime, issuer: Certificate, signers: Signers) -> Crl | None:
+def _delta_of(
+    crl: Crl, sources: RevocationSources, at: datetime, issuer: Certificate, signers: Signers, hashes: frozenset[str]
+) -> Crl | None:
     """The newest delta list that goes with a complete one (RFC 5280, 5.2.4 and 6.3.3 (c))."""
     found = [
         one
@@ -213,7 +222,7 @@ def _delta_of(crl: Crl, sources: RevocationSources, at: datetime, issuer: Certif
         and crl.number is not None
         and one.number is not None
         and one.base_number <= crl.number <= one.number
-        and _is_signed(one, issuer, signers)
+        and _is_signed(one, issuer, signers, hashes)
     ]
     return max(found, key=lambda one: one.number or 0, default=None)
 

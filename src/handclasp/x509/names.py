@@ -100,6 +100,16 @@ class Identities:
         except ValueError as error:
             raise MalformedCertificate(f"A certificate's names do not parse: {error}") from None
 
+    def to_dict(self) -> dict[str, str | list[str]]:
+        """For JSON."""
+        return {
+            "subject": self.subject,
+            "dns": list(self.dns),
+            "ip": [str(one) for one in self.addresses],
+            "uri": list(self.uris),
+            "email": list(self.emails),
+        }
+
     def presented(self) -> str:
         """The names, for a sentence."""
         names = [*self.dns, *map(str, self.addresses), *self.uris, *self.emails]

@@ -56,6 +56,13 @@ class PathTried:
     checks: tuple[Check, ...]
     error: CertificateError | None
 
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON: the certificates and why this path was not taken, null where it was."""
+        return {
+            "certificates": [one.subject_text for one in self.certificates],
+            "error": None if self.error is None else str(self.error),
+        }
+
 
 @dataclass(slots=True)
 class Report:
@@ -89,7 +96,9 @@ class Report:
         return {
             "accepted": self.accepted,
             "path": None if self.path is None else [one.subject_text for one in self.path],
+            "identities": None if self.identities is None else self.identities.to_dict(),
             "checks": [check.to_dict() for check in self.checks],
+            "paths": [path.to_dict() for path in self.paths],
             "error": None
             if error is None
             else {

@@ -19,6 +19,7 @@ from handclasp.x509 import verify as judge
 
 TLS12, TLS13 = ProtocolVersion.TLS12, ProtocolVersion.TLS13
 LATEST = Path(__file__).parent / "latest.json"
+RATIOS = Path(__file__).parent / "ratios.json"
 
 
 def main() -> int:
@@ -49,8 +50,23 @@ def main() -> int:
         rows.append(show(idle_memory(case(TLS13, x25519))))
     rows += [show(measure()) for measure in certificates.rows()]
     LATEST.write_text(json.dumps([row.to_dict() for row in rows], indent=1) + "\n")
+    lost = guard(rows)
     print(f"\nwritten to {LATEST.relative_to(Path.cwd()) if LATEST.is_relative_to(Path.cwd()) else LATEST}")
-    return 0
+    return 1 if lost else 0
+
+
+def guard(rows: list[Row]) -> list[str]:
+    """Rows whose ratio to `ssl` fell by more than 5% under the one on record; the record is changed by hand."""
+    record: dict[str, float] = json.loads(RATIOS.read_text())
+    lost = []
+    for row in rows:
+        if row.what in record and "ssl" in row.figures:
+            ratio = row.figures["handclasp"] / row.figures["ssl"]
+            if ratio < 0.95 * record[row.what]:
+                lost.append(f"{row.what}: {ratio:.2f} times ssl, and {record[row.what]:.2f} on record")
+    for line in lost:
+        print(f"lost: {line}")
+    return lost
 
 
 def show(row: Row) -> Row:

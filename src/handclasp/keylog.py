@@ -13,8 +13,8 @@ __all__ = ["key_log_to", "observe_with"]
 def key_log_to(path: str | os.PathLike[str]) -> Observer:
     """An observer that appends secrets to a file that only its owner may read.
 
-    For debugging: the file undoes what TLS is for. The environment variable SSLKEYLOGFILE is
-    honoured by the commands alone, and only where they are told to.
+    For debugging: the file undoes what TLS is for. The environment variable SSLKEYLOGFILE is honoured
+    by the command `handclasp connect`, never by the library.
     """
     lock = threading.Lock()
 

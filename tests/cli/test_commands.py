@@ -91,6 +91,14 @@ def test_connect_prints_the_steps_on_request(port: int, root_file: Path) -> None
     assert b"TLS_AES_128_GCM_SHA256" in done.stderr
 
 
+def test_connect_honours_the_variable_for_key_logs(
+    port: int, root_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSLKEYLOGFILE", str(tmp_path / "keys"))
+    assert run("connect", f"127.0.0.1:{port}", "--trust", root_file, "--json").returncode == 0
+    assert "CLIENT_TRAFFIC_SECRET_0" in (tmp_path / "keys").read_text()
+
+
 def test_connect_in_json(port: int, root_file: Path) -> None:
     document = json.loads(run("connect", f"127.0.0.1:{port}", "--trust", root_file, "--json").stdout)
     assert document["session"]["version"] == "TLS13"

@@ -39,6 +39,7 @@ from handclasp.wire.iana import (
     ProtocolVersion,
     SignatureScheme,
 )
+from handclasp.wire.ranges import locate
 
 MODULES = (messages, messages12, extensions, records)
 STRUCTS: list[type[Struct]] = [
@@ -223,3 +224,28 @@ def test_every_message_has_a_type_of_its_own_version() -> None:
 def test_the_registries_are_those_of_the_tables() -> None:
     tool = Path(__file__).parents[2] / "tools" / "generate_iana.py"
     assert subprocess.run([sys.executable, str(tool), "--check"], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("kind", STRUCTS, ids=lambda kind: kind.__name__)
+@QUICK
+@given(st.data())
+def test_the_ranges_of_fields_tile_the_bytes(kind: type[Struct], data: st.DataObject) -> None:
+    value = data.draw(a_struct(kind))
+    raw = value.to_bytes() if isinstance(value, messages.HandshakeMessage) else value.encode()
+    ranges = locate(value)
+    names = {"msg_type", "length"} | {name for name, _, _ in field_specs(kind)}
+    outer = [one for one in ranges if one.path in names]
+    assert b"".join(raw[one.start : one.end] for one in outer) == raw
+    for one in ranges:
+        assert 0 <= one.start <= one.end <= len(raw)
+
+
+def test_a_range_holds_its_field() -> None:
+    hello = extensions.KeyShareClientHello([extensions.KeyShareEntry(NamedGroup.X25519, b"k" * 32)])
+    found = {one.path: hello.encode()[one.start : one.end] for one in locate(hello)}
+    assert found["client_shares[0].group"] == b"\0\x1d"
+    assert found["client_shares[0].key_exchange"] == b"\0\x20" + b"k" * 32
+    message = messages.EncryptedExtensions({ExtensionType.COOKIE: b"xyz"})
+    raw = message.to_bytes()
+    [cookie] = [one for one in locate(message) if one.path == "extensions.cookie"]
+    assert raw[cookie.start : cookie.end] == b"\0\x2c\0\x03xyz"

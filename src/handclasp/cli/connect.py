@@ -38,7 +38,10 @@ def connect(
         bool, typer.Option("--json", help="Do the handshake alone and print it as JSON on standard output.")
     ] = False,
     key_log: Annotated[
-        Path | None, typer.Option(help="Append the session's secrets here: whoever has them reads the traffic.")
+        Path | None,
+        typer.Option(
+            envvar="SSLKEYLOGFILE", help="Append the session's secrets here: whoever has them reads the traffic."
+        ),
     ] = None,
     timeout: Annotated[float, typer.Option(help="Seconds to wait for the peer in the handshake.")] = 30.0,
 ) -> None:

@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, TypeVar
 
-from handclasp.wire.codec import U8, U16, U24, U32, Opaque, Struct, Vector
+from handclasp.wire.codec import U8, U16, U24, U32, Opaque, Rest, Struct, Vector
 from handclasp.wire.iana import (
     CertificateStatusType,
+    CertificateType,
     ECPointFormat,
     ExtensionType,
     NamedGroup,
@@ -26,31 +27,38 @@ __all__ = [
     "ALPN",
     "CertificateAuthorities",
     "CertificateStatusRequest",
+    "ClientCertificateTypes",
     "Cookie",
     "ECPointFormats",
     "EarlyDataLimit",
     "ExtensionBody",
+    "Heartbeat",
     "KeyShareClientHello",
     "KeyShareEntry",
     "KeyShareHelloRetryRequest",
     "KeyShareServerHello",
+    "MaxFragmentLength",
     "OCSPStatus",
     "OfferedPsks",
     "OidFilter",
     "OidFilters",
+    "Padding",
     "PskIdentity",
     "PskKeyExchangeModes",
     "RecordSizeLimit",
     "RenegotiationInfo",
     "SelectedPsk",
+    "ServerCertificateTypes",
     "ServerName",
     "ServerNameList",
+    "SessionTicket",
     "SignatureAlgorithms",
     "SignatureAlgorithmsCert",
     "SignedCertificateTimestamps",
     "SupportedGroups",
     "SupportedVersions",
     "SupportedVersionsServerHello",
+    "UseSRTP",
     "find",
     "pack",
 ]
@@ -323,3 +331,67 @@ class RecordSizeLimit(ExtensionBody):
     extension_type: ClassVar[ExtensionType] = ExtensionType.RECORD_SIZE_LIMIT
 
     record_size_limit: Annotated[int, U16]
+
+
+@dataclass(slots=True)
+class MaxFragmentLength(ExtensionBody):
+    """The largest plaintext in one record, as a power: 1 to 4 for 2^9 to 2^12 bytes (RFC 6066, 4)."""
+
+    extension_type: ClassVar[ExtensionType] = ExtensionType.MAX_FRAGMENT_LENGTH
+
+    max_fragment_length: Annotated[int, U8]
+
+
+@dataclass(slots=True)
+class UseSRTP(ExtensionBody):
+    """Profiles for keying SRTP (RFC 5764, 4.1.1)."""
+
+    extension_type: ClassVar[ExtensionType] = ExtensionType.USE_SRTP
+
+    srtp_protection_profiles: Annotated[list[int], Vector(U16, low=2, item=U16)]
+    srtp_mki: Annotated[bytes, Opaque(U8)]
+
+
+@dataclass(slots=True)
+class Heartbeat(ExtensionBody):
+    """Whether the sender takes heartbeats, which handclasp does not send (RFC 6520, 2)."""
+
+    extension_type: ClassVar[ExtensionType] = ExtensionType.HEARTBEAT
+
+    mode: Annotated[int, U8]
+
+
+@dataclass(slots=True)
+class ClientCertificateTypes(ExtensionBody):
+    """Kinds of certificate that the client can show (RFC 7250, 3)."""
+
+    extension_type: ClassVar[ExtensionType] = ExtensionType.CLIENT_CERTIFICATE_TYPE
+
+    client_certificate_types: Annotated[list[CertificateType], Vector(U8, low=1)]
+
+
+@dataclass(slots=True)
+class ServerCertificateTypes(ExtensionBody):
+    """Kinds of certificate that the client can judge (RFC 7250, 3)."""
+
+    extension_type: ClassVar[ExtensionType] = ExtensionType.SERVER_CERTIFICATE_TYPE
+
+    server_certificate_types: Annotated[list[CertificateType], Vector(U8, low=1)]
+
+
+@dataclass(slots=True)
+class Padding(ExtensionBody):
+    """Zeros that make a hello longer (RFC 7685, 3)."""
+
+    extension_type: ClassVar[ExtensionType] = ExtensionType.PADDING
+
+    padding: Annotated[bytes, Rest()]
+
+
+@dataclass(slots=True)
+class SessionTicket(ExtensionBody):
+    """A TLS 1.2 ticket; empty to ask for one (RFC 5077, 3.2)."""
+
+    extension_type: ClassVar[ExtensionType] = ExtensionType.SESSION_TICKET
+
+    ticket: Annotated[bytes, Rest()]

@@ -249,7 +249,7 @@ def check_revoked(
     if stapled:
         pairs = [] if policy.revocation_of_leaf_alone else pairs[1:]
     for one, issuer in pairs[:1] if policy.revocation_of_leaf_alone else reversed(pairs):
-        status = check_revocation(one, issuer, sources or NO_SOURCES, findings.at, signers)
+        status = check_revocation(one, issuer, sources or NO_SOURCES, findings.at, signers, hashes=policy.hashes)
         findings.until = min(findings.until, status.until or findings.until)
         if status.status is Status.REVOKED:
             error: CertificateError = CertificateRevoked(f"The certificate of {one.subject_text} was {status.why}.")

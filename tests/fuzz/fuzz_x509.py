@@ -7,6 +7,8 @@ The first input byte says which certificate of a good chain the rest replaces, o
 from __future__ import annotations
 
 import sys
+import tempfile
+from pathlib import Path
 
 from tests.x509.chains import HOST, NOW, Link, leaf, make_chain
 
@@ -41,5 +43,9 @@ def one_input(data: bytes) -> None:
 if __name__ == "__main__":
     import atheris
 
-    atheris.Setup(sys.argv, one_input)
-    atheris.Fuzz()
+    with tempfile.TemporaryDirectory() as folder:
+        for number, der in enumerate(GOOD.chain):
+            (Path(folder) / str(number)).write_bytes(bytes((number,)) + der)
+        atheris.instrument_all()
+        atheris.Setup([*sys.argv, folder], one_input)
+        atheris.Fuzz()

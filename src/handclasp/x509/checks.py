@@ -35,7 +35,7 @@ from handclasp.x509.form import misshapen
 from handclasp.x509.names import Identities, PeerName, matches
 from handclasp.x509.ocsp import check_staple, must_staple
 from handclasp.x509.policies import process_policies
-from handclasp.x509.policy import Profile, Purpose, RevocationMode, VerificationPolicy
+from handclasp.x509.policy import NamePolicy, Profile, Purpose, RevocationMode, VerificationPolicy
 from handclasp.x509.report import Check, Verdict
 from handclasp.x509.revocation import RevocationSources, Signers, Status, check_revocation
 
@@ -209,9 +209,10 @@ def check_path(findings: Findings, path: tuple[Certificate, ...], purpose: Purpo
     for issuer in above[:-1]:
         if issuer.extension(x509.ExtendedKeyUsage) is not None or issuer.netscape_type is not None:
             _check_purpose(findings, issuer, purpose, signs=False)
+    as_host = purpose is Purpose.SERVER_AUTH and findings.policy.names is NamePolicy.SAN_THEN_CN
     for depth, issuer in enumerate(above):
         _check_authority(findings, issuer, sum(not one.is_self_issued for one in path[1 : depth + 1]))
-        _check_name_constraints(findings, issuer, path[: depth + 1])
+        _check_name_constraints(findings, issuer, path[: depth + 1], as_host=as_host)
     _check_policies(findings, path)
     findings.passed("authority", last, "a trusted root", last.subject_text, "RFC 5280, 6.1")
 
@@ -431,14 +432,17 @@ def _check_authority(findings: Findings, issuer: Certificate, below: int) -> Non
     findings.failed("constraints", issuer, "an authority", presented, error)
 
 
-def _check_name_constraints(findings: Findings, issuer: Certificate, below: tuple[Certificate, ...]) -> None:
+def _check_name_constraints(
+    findings: Findings, issuer: Certificate, below: tuple[Certificate, ...], *, as_host: bool
+) -> None:
+    """`as_host`: the leaf's common name counts as a host's, and is held to the constraints as one."""
     constraints = issuer.extension(x509.NameConstraints)
     if constraints is None:
         return
     for one in below:
         if one.is_self_issued and one is not below[0]:
             continue
-        bad = forbidden_name(constraints, one, findings.compare)
+        bad = forbidden_name(constraints, one, findings.compare, common_names=as_host and one is below[0])
         if bad is not None:
             error = ConstraintViolation(f"{issuer.subject_text} may not issue for {bad}.")
             findings.failed("constraints", one, "names that the authority may issue for", bad, error)

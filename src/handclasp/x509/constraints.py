@@ -9,6 +9,7 @@ from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from handclasp.x509.certificate import Certificate, canonical_name
+from handclasp.x509.errors import MalformedCertificate
 
 __all__ = ["forbidden_name"]
 
@@ -22,8 +23,13 @@ COMPARABLE = (
 """Forms of name that constraints are understood for; others under a constraint are refused (RFC 5280, 4.2.1.10)."""
 
 
-def forbidden_name(constraints: x509.NameConstraints, one: Certificate, compare: Callable[[], None]) -> str | None:
-    """A name of the certificate that the constraints forbid, None where all are allowed; `compare` counts the work."""
+def forbidden_name(
+    constraints: x509.NameConstraints, one: Certificate, compare: Callable[[], None], *, common_names: bool = False
+) -> str | None:
+    """A name of the certificate that the constraints forbid, None where all are allowed; `compare` counts the work.
+
+    `common_names`: hold the subject's common names to them too, as names of hosts, for who takes them as such.
+    """
     san = one.extension(x509.SubjectAlternativeName)
     names: list[x509.GeneralName] = [] if san is None else list(san)
     trees = [*(constraints.permitted_subtrees or ()), *(constraints.excluded_subtrees or ())]
@@ -31,7 +37,10 @@ def forbidden_name(constraints: x509.NameConstraints, one: Certificate, compare:
         names.append(x509.DirectoryName(one.subject_name))
     if not any(isinstance(name, x509.RFC822Name) for name in names):
         mails = one.subject_name.get_attributes_for_oid(NameOID.EMAIL_ADDRESS)
-        names += [x509.RFC822Name(str(mail.value)) for mail in mails if str(mail.value).isascii()]
+        names += [_mail(str(mail.value)) for mail in mails if str(mail.value).isascii()]
+    if common_names and san is None:
+        commons = one.subject_name.get_attributes_for_oid(NameOID.COMMON_NAME)
+        names += [x509.DNSName(str(common.value)) for common in commons if str(common.value).isascii()]
     for name in names:
         if not isinstance(name, COMPARABLE) and any(type(tree) is type(name) for tree in trees):
             return f"a name of a form that is not understood, {type(name).__name__}"
@@ -42,6 +51,13 @@ def forbidden_name(constraints: x509.NameConstraints, one: Certificate, compare:
         if permitted and not any(_within(compare, name, tree) for tree in permitted):
             return str(name.value)
     return None
+
+
+def _mail(text: str) -> x509.RFC822Name:
+    try:
+        return x509.RFC822Name(text)
+    except ValueError as error:
+        raise MalformedCertificate(f"A subject has no mail address where one belongs: {error}") from None
 
 
 def _within(compare: Callable[[], None], name: x509.GeneralName, tree: x509.GeneralName) -> bool:

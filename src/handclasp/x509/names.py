@@ -132,6 +132,8 @@ def matches(name: PeerName, identities: Identities, policy: VerificationPolicy) 
 
 def _dns_matches(host: str, pattern: str, wildcards: bool) -> bool:
     """One label for a leftmost "*" that stands alone, and never directly above a top-level domain."""
+    if not pattern.isascii():
+        return False  # some letters beyond ASCII become ASCII in lower case, as the Kelvin sign does
     pattern = pattern.rstrip(".").lower()
     if "*" not in pattern:
         return host == pattern

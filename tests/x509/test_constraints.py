@@ -1,0 +1,82 @@
+"""Names that an authority may not issue for, in the places where they are easily overlooked."""
+
+from __future__ import annotations
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
+from tests.x509.chains import HOST, NOW, Link, key_of, leaf, make_chain
+
+from handclasp.x509 import DEFAULT, DEPLOYMENT, Purpose, Report, TrustStore, VerificationPolicy, verify
+from handclasp.x509 import errors as e
+
+BOUND = Link(permitted="a.example", excluded="b.example")
+
+
+def judge(
+    policy: VerificationPolicy, *links: Link, name: str | None = HOST, purpose: Purpose = Purpose.SERVER_AUTH
+) -> Report:
+    made = make_chain(*links)
+    trust = TrustStore.of(made.root)
+    return verify(made.chain, trust=trust, policy=policy, purpose=purpose, at=NOW, name=name)
+
+
+@pytest.mark.parametrize("outside", ["www.c.example", "www.b.example", "*.example"])
+def test_a_common_name_that_counts_as_a_host_is_held_to_constraints(outside: str) -> None:
+    """Else an authority bound to some names could vouch for any other, by leaving the SAN out."""
+    report = judge(DEPLOYMENT, leaf(sans=None, common_name=outside), BOUND, name=outside.replace("*", "www"))
+    assert not report.accepted
+    within = judge(DEPLOYMENT, leaf(sans=None, common_name=HOST), BOUND)
+    assert within.accepted
+    report = judge(DEPLOYMENT, leaf(sans=None, common_name=outside), BOUND, name=None)
+    assert type(report.error) is e.ConstraintViolation
+
+
+def test_a_common_name_that_is_only_a_title_is_not() -> None:
+    assert judge(DEFAULT, leaf(common_name="The web server of somebody"), BOUND).accepted
+    assert judge(DEPLOYMENT, leaf(common_name="www.c.example"), BOUND).accepted, "it has a SAN, so this is no host"
+    client = leaf(use="client", sans=None, common_name="alice")
+    assert judge(DEPLOYMENT, client, BOUND, name=None, purpose=Purpose.CLIENT_AUTH).accepted
+
+
+def test_a_common_name_that_is_ascii_in_lower_case_alone_matches_nothing() -> None:
+    """The Kelvin sign's lower case is "k"."""
+    kelvin = leaf(sans=None, common_name="\u212aelvin.c.example")
+    assert type(judge(DEPLOYMENT, kelvin, BOUND, name="kelvin.c.example").error) is e.HostNameMismatch
+
+
+@pytest.mark.parametrize("address", ["no address", "<x@a.example>", "", "a@b@c", "\x00@a.example"])
+def test_a_subject_s_mail_address_that_is_none_ends_the_path_by_name(address: str) -> None:
+    made = make_chain(leaf(), Link())
+    old = x509.load_der_x509_certificate(made.chain[0])
+    names = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "x")])
+    if address:
+        names = x509.Name([x509.NameAttribute(NameOID.EMAIL_ADDRESS, address)])
+    bound = x509.load_der_x509_certificate(made.chain[1])
+    authority = (
+        x509.CertificateBuilder(extensions=list(bound.extensions))
+        .subject_name(bound.subject)
+        .issuer_name(bound.issuer)
+        .public_key(bound.public_key())
+        .serial_number(3)
+        .not_valid_before(bound.not_valid_before_utc)
+        .not_valid_after(bound.not_valid_after_utc)
+        .add_extension(x509.NameConstraints([x509.RFC822Name("b.example")], None), critical=True)
+        .sign(key_of(0), hashes.SHA256())
+    )
+    end = (
+        x509.CertificateBuilder(extensions=list(old.extensions))
+        .subject_name(names)
+        .issuer_name(bound.subject)
+        .public_key(old.public_key())
+        .serial_number(4)
+        .not_valid_before(old.not_valid_before_utc)
+        .not_valid_after(old.not_valid_after_utc)
+        .sign(key_of(1), hashes.SHA256())
+    )
+    chain = [one.public_bytes(Encoding.DER) for one in (end, authority)]
+    report = verify(chain, trust=TrustStore.of(made.root), purpose=Purpose.SERVER_AUTH, at=NOW, name=HOST)
+    assert report.accepted == (address == "")
+    assert report.accepted or type(report.error) in (e.MalformedCertificate, e.ConstraintViolation)

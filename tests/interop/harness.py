@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -58,6 +59,17 @@ class Running:
             sock = socket.create_connection(self.address)
         sock.settimeout(PATIENCE)
         return sock
+
+
+def says(running: Running, text: str) -> str:
+    """Wait until a server has written this, in whatever case and with spaces for underscores; all it wrote."""
+    end = time.monotonic() + PATIENCE
+    while True:
+        written = running.log.read_text(errors="replace").lower().replace("_", " ")
+        if text in written or time.monotonic() > end:
+            return written
+        # Nothing tells when a foreign process has written: look again, soon.
+        threading.Event().wait(0.02)
 
 
 def free_port() -> int:

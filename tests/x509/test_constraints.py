@@ -9,8 +9,9 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 from tests.x509.chains import HOST, NOW, Link, key_of, leaf, make_chain
 
-from handclasp.x509 import DEFAULT, DEPLOYMENT, Purpose, Report, TrustStore, VerificationPolicy, verify
+from handclasp.x509 import DEFAULT, DEPLOYMENT, Certificate, Purpose, Report, TrustStore, VerificationPolicy, verify
 from handclasp.x509 import errors as e
+from handclasp.x509.constraints import forbidden_name
 
 BOUND = Link(permitted="a.example", excluded="b.example")
 
@@ -45,6 +46,40 @@ def test_a_common_name_that_is_ascii_in_lower_case_alone_matches_nothing() -> No
     """The Kelvin sign's lower case is "k"."""
     kelvin = leaf(sans=None, common_name="\u212aelvin.c.example")
     assert type(judge(DEPLOYMENT, kelvin, BOUND, name="kelvin.c.example").error) is e.HostNameMismatch
+
+
+@pytest.mark.parametrize(
+    ("uri", "good"),
+    [
+        ("https://a.example/x", True),
+        ("https://A.EXAMPLE:8443/x", True),
+        ("https://www.a.example/x", False),
+        ("https://c.example?@a.example", False),
+        ("https://c.example#@a.example", False),
+        ("https://c.example\\@a.example", False),
+        ("https://10.0.0.1/", False),
+        ("https://[::1]/", False),
+        ("urn:isbn:1", False),
+    ],
+)
+def test_a_uri_is_held_to_constraints_by_its_host(uri: str, good: bool) -> None:
+    """RFC 5280, 4.2.1.10: the authority ends where RFC 3986 says, and one without a host's name is refused."""
+    made = make_chain(leaf(), Link())
+    parsed = x509.load_der_x509_certificate(made.chain[0])
+    san = x509.SubjectAlternativeName([x509.UniformResourceIdentifier(uri)])
+    end = (
+        x509.CertificateBuilder()
+        .subject_name(parsed.subject)
+        .issuer_name(parsed.issuer)
+        .public_key(parsed.public_key())
+        .serial_number(4)
+        .not_valid_before(parsed.not_valid_before_utc)
+        .not_valid_after(parsed.not_valid_after_utc)
+        .add_extension(san, critical=True)
+        .sign(key_of(1), hashes.SHA256())
+    )
+    permitted = x509.NameConstraints([x509.UniformResourceIdentifier("a.example")], None)
+    assert (forbidden_name(permitted, Certificate(end.public_bytes(Encoding.DER)), lambda: None) is None) == good
 
 
 @pytest.mark.parametrize("address", ["no address", "<x@a.example>", "", "a@b@c", "\x00@a.example"])

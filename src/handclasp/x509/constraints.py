@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -44,6 +45,8 @@ def forbidden_name(
     for name in names:
         if not isinstance(name, COMPARABLE) and any(type(tree) is type(name) for tree in trees):
             return f"a name of a form that is not understood, {type(name).__name__}"
+        if isinstance(name, x509.UniformResourceIdentifier) and not _host_of(name) and _has_uri(trees):
+            return f"{name.value}, which names no host"
         for subtree in constraints.excluded_subtrees or ():
             if type(subtree) is type(name) and (_within(compare, name, subtree) or _may_stand_for(name, subtree)):
                 return str(name.value)
@@ -71,13 +74,25 @@ def _within(compare: Callable[[], None], name: x509.GeneralName, tree: x509.Gene
     if isinstance(name, x509.RFC822Name):
         return _mail_within(name.value.lower(), tree.value.lower())
     if isinstance(name, x509.UniformResourceIdentifier):
-        host = name.value.partition("://")[2].partition("/")[0].rpartition("@")[2].partition(":")[0].lower()
-        wanted = tree.value.lower()
+        host, wanted = _host_of(name), tree.value.lower()
         return host.endswith(wanted) if wanted.startswith(".") else host == wanted
     if isinstance(name, x509.DirectoryName):
         rdns, prefix = canonical_name(name.value), canonical_name(tree.value)
         return rdns[: len(prefix)] == prefix
     return False
+
+
+def _host_of(uri: x509.UniformResourceIdentifier) -> str:
+    """The host of a URI by name; empty where it has none, or an address, which constraints can't hold (RFC 5280)."""
+    authority = re.split(r"[/?#\\]", uri.value.partition("://")[2], maxsplit=1)[0]
+    host = authority.rpartition("@")[2]
+    if host.startswith("[") or re.fullmatch(r"[0-9.]+(:[0-9]*)?", host):
+        return ""
+    return host.partition(":")[0].lower()
+
+
+def _has_uri(trees: list[x509.GeneralName]) -> bool:
+    return any(isinstance(tree, x509.UniformResourceIdentifier) for tree in trees)
 
 
 def _may_stand_for(name: x509.GeneralName, tree: x509.GeneralName) -> bool:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import datetime
+import sys
+import warnings
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -161,3 +164,15 @@ def test_a_certificate_of_an_hour_ago_is_no_longer_remembered_as_good(world: Wor
     assert type(judge(*GOOD.chain, at=NOW + timedelta(days=2)).error) is e.CertificateExpired
     assert judge(*GOOD.chain).accepted
     assert Certificate(GOOD.chain[0]) == Certificate(GOOD.chain[0])
+
+
+def test_parsing_in_threads_leaves_the_filters_of_warnings_alone() -> None:
+    before = list(warnings.filters)
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(lambda _: Certificate(GOOD.chain[0]).parsed, range(4000)))
+    finally:
+        sys.setswitchinterval(interval)
+    assert list(warnings.filters) == before

@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from functools import lru_cache
+from threading import Lock
 from typing import Any
 
 from cryptography import x509
@@ -34,6 +35,10 @@ _PEM = re.compile(
     rb"-----BEGIN (?:X509 |TRUSTED )?CERTIFICATE-----\s(.*?)-----END (?:X509 |TRUSTED )?CERTIFICATE-----",
     re.S,
 )
+
+
+_quiet_lock = Lock()
+"""Filters of warnings are the process's: two threads that set them at a time would leave them set."""
 
 
 class Certificate:
@@ -100,7 +105,7 @@ class Certificate:
         return parsed
 
     def _parse(self) -> x509.Certificate:
-        with warnings.catch_warnings():
+        with _quiet_lock, warnings.catch_warnings():
             # It warns of odd serial numbers and the like, which are `form`'s to judge.
             warnings.simplefilter("ignore")
             return x509.load_der_x509_certificate(self.der)
@@ -257,7 +262,7 @@ class Certificate:
         return number
 
     def _serial_number(self) -> int:
-        with warnings.catch_warnings():
+        with _quiet_lock, warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return self.parsed.serial_number
 

@@ -4,8 +4,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 JOBS ?= 2
+FUZZ_SECONDS ?= 60
 
-.PHONY: demo test lint bench interop format clean peers
+.PHONY: demo test lint bench interop fuzz format clean peers
 
 demo: .venv/.demo
 	$(BIN)/handclasp demo
@@ -27,6 +28,12 @@ bench: .venv/.dev
 interop: .venv/.dev peers
 	$(BIN)/python tools/interop_matrix.py
 
+fuzz: .venv/.fuzz
+	@for target in tests/fuzz/fuzz_*.py; do \
+		name=$$(basename $$target .py); echo "$$name, $(FUZZ_SECONDS) s"; \
+		$(BIN)/python -m tests.fuzz.$$name -max_total_time=$(FUZZ_SECONDS) -verbosity=0 -print_final_stats=1 || exit 1; \
+	done
+
 format: .venv/.dev
 	$(BIN)/ruff format src tests bench tools
 	$(BIN)/ruff check --fix src tests bench tools
@@ -43,6 +50,10 @@ clean:
 
 .venv/.demo: pyproject.toml | .venv/bin/python
 	$(BIN)/pip install --quiet --editable '.[cli]'
+	@touch $@
+
+.venv/.fuzz: pyproject.toml | .venv/bin/python
+	$(BIN)/pip install --quiet --editable '.[test,fuzz]'
 	@touch $@
 
 .venv/.dev: pyproject.toml | .venv/bin/python

@@ -176,3 +176,11 @@ def test_parsing_in_threads_leaves_the_filters_of_warnings_alone() -> None:
     finally:
         sys.setswitchinterval(interval)
     assert list(warnings.filters) == before
+
+
+def test_a_serial_number_can_be_asked_for_first() -> None:
+    """Of a certificate that nobody has parsed: one thread must not wait for itself."""
+    serial = (1000 + 2).to_bytes(2, "big")
+    negative = altered(GOOD.chain[0], b"\x02\x02" + serial, b"\x02\x02\x80\x02")
+    assert Certificate(GOOD.chain[0]).serial_number == 1002
+    assert Certificate(negative).serial_number == -0x7FFE

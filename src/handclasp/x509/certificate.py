@@ -262,9 +262,12 @@ class Certificate:
         return number
 
     def _serial_number(self) -> int:
-        with _quiet_lock, warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return self.parsed.serial_number
+        """From the DER: the parser's own would warn of the odd ones, and silencing it takes a lock."""
+        _ = self.parsed  # so the elements are where they should be
+        at = content_of(self.der, content_of(self.der, 0)[0])[0]
+        if self.der[at] == 0xA0:
+            at = after(self.der, at)  # version
+        return int.from_bytes(element(self.der, at, 0x02), "big", signed=True)
 
     @property
     def not_before(self) -> datetime:

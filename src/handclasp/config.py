@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from handclasp.crypto.groups import SUPPORTED_GROUPS
 from handclasp.crypto.signatures import SUPPORTED_SCHEMES
@@ -24,6 +24,9 @@ from handclasp.wire.iana import CipherSuite, NamedGroup, ProtocolVersion, Signat
 from handclasp.x509 import DEFAULT, RevocationSources, TrustStore, VerificationPolicy
 from handclasp.x509.identity import Identity
 from handclasp.x509.reload import CrlFiles
+
+if TYPE_CHECKING:
+    from handclasp.x509.online import Online
 
 __all__ = [
     "DEFAULT_CIPHER_SUITES",
@@ -146,6 +149,8 @@ class Config:
     verification: VerificationPolicy = DEFAULT
     revocation: RevocationSources | CrlFiles | None = None
     """CRLs to ask about the peer's certificates, as `verification.revocation` says."""
+    online: Online | None = None
+    """Fetch missing issuers, CRLs and OCSP responses from where certificates say; None: never. The handshake waits."""
     require_extended_master_secret: bool = True
     """Refuse TLS 1.2 peers without RFC 7627; what they negotiate can be spliced."""
     middlebox_compatibility: bool = True

@@ -15,7 +15,7 @@ from cryptography import x509
 from handclasp.ca import Authority
 from handclasp.x509.crl import Crl, MalformedCrl
 from handclasp.x509.errors import BadStaple
-from handclasp.x509.ocsp import check_staple
+from handclasp.x509.ocsp import check_response
 from handclasp.x509.revocation import Status
 
 __all__ = ["one_input"]
@@ -36,7 +36,7 @@ def one_input(data: bytes) -> None:
     except MalformedCrl:
         pass
     try:
-        status = check_staple(data, LEAF, ROOT.certificate, NOW)
+        status = check_response(data, LEAF, ROOT.certificate, NOW)
     except BadStaple:
         return
     if status.status is Status.GOOD:

@@ -65,6 +65,13 @@ def test_a_response_of_another_day_is_not(world: World, days: int) -> None:
     assert isinstance(judge(world, staple).error, BadStaple)
 
 
+def test_a_responder_whose_clock_is_ahead_is_believed_for_five_minutes(world: World) -> None:
+    """Authorities here date what they sign five minutes back."""
+    for ahead, good in ((timedelta(minutes=9), True), (timedelta(minutes=11), False)):
+        staple = world.issuing.ocsp_response(world.server.certificate, at=NOW + ahead)
+        assert judge(world, staple).accepted is good
+
+
 def test_a_remembered_verdict_ends_with_its_response(world: World) -> None:
     staple = world.issuing.ocsp_response(world.server.certificate, days=1)
     first = judge(world, staple)

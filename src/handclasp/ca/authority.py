@@ -30,7 +30,7 @@ from cryptography.hazmat.primitives.serialization import (
     pkcs12,
 )
 from cryptography.x509 import ocsp
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID, NameOID
 
 from handclasp.errors import UsageError
 from handclasp.x509 import Certificate, TrustStore
@@ -139,6 +139,10 @@ class Authority:
         """Hears of each serial number before a certificate is signed with it."""
         self.crl_url: str | None = None
         """Where its CRL will be found; goes into what it issues (RFC 5280, 4.2.1.13)."""
+        self.ocsp_url: str | None = None
+        """Where its OCSP responder will be found; goes into what it issues (RFC 5280, 4.2.2.1)."""
+        self.issuer_url: str | None = None
+        """Where its own certificate will be found, in DER; goes into what it issues (RFC 5280, 4.2.2.1)."""
 
     def __repr__(self) -> str:
         return f"<Authority {self.certificate.subject_text}>"
@@ -311,10 +315,20 @@ class Authority:
         if self.crl_url is not None:
             point = x509.DistributionPoint([x509.UniformResourceIdentifier(self.crl_url)], None, None, None)
             builder = builder.add_extension(x509.CRLDistributionPoints([point]), critical=False)
+        if (access := self._access()) is not None:
+            builder = builder.add_extension(access, critical=False)
         serial = x509.random_serial_number()
         if self.on_serial is not None:
             self.on_serial(serial)
         return builder.serial_number(serial)
+
+    def _access(self) -> x509.AuthorityInformationAccess | None:
+        places = (
+            (AuthorityInformationAccessOID.OCSP, self.ocsp_url),
+            (AuthorityInformationAccessOID.CA_ISSUERS, self.issuer_url),
+        )
+        found = [x509.AccessDescription(how, x509.UniformResourceIdentifier(url)) for how, url in places if url]
+        return x509.AuthorityInformationAccess(found) if found else None
 
     def make_crl(
         self,

@@ -16,6 +16,7 @@ from handclasp.cli import show
 from handclasp.explain import StepTrace, explain
 from handclasp.facts import Observer
 from handclasp.keylog import key_log_to, observe_with
+from handclasp.x509.online import Online
 
 __all__ = ["connect", "parse_versions", "split_host"]
 
@@ -33,6 +34,10 @@ def connect(
     server_name: Annotated[str | None, typer.Option(help="The name to ask for and check; default HOST.")] = None,
     alpn: Annotated[str, typer.Option(help="Application protocols, as h2,http/1.1.")] = "",
     tls: Annotated[str, typer.Option(help="Versions, as 1.3 or 1.2,1.3.")] = "1.2,1.3",
+    fetch: Annotated[
+        bool,
+        typer.Option("--fetch", help="Fetch missing issuers, CRLs and OCSP responses from where certificates say."),
+    ] = False,
     trace: Annotated[bool, typer.Option("--trace", help="Print the steps on standard error.")] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Do the handshake alone and print it as JSON on standard output.")
@@ -59,6 +64,7 @@ def connect(
             identities=_identities(cert, key, password_file),
             versions=parse_versions(tls),
             alpn=tuple(name for name in alpn.split(",") if name),
+            online=Online() if fetch else None,
         )
     except (handclasp.UsageError, OSError) as error:
         err.print(f"handclasp: {error}", markup=False)

@@ -29,6 +29,7 @@ from handclasp.x509 import (
 )
 from handclasp.x509 import errors as x509_errors
 from handclasp.x509 import verify as judge
+from handclasp.x509.online import Online
 
 __all__ = ["EXIT_CODES", "verify"]
 
@@ -62,6 +63,14 @@ class ProfileName(StrEnum):
     DEPLOYMENT = "deployment"
 
 
+class RevocationName(StrEnum):
+    """Whether revocation counts."""
+
+    OFF = RevocationMode.OFF.value
+    WHEN_AVAILABLE = RevocationMode.WHEN_AVAILABLE.value
+    REQUIRED = RevocationMode.REQUIRED.value
+
+
 class PurposeName(StrEnum):
     """What the certificate is to be used for."""
 
@@ -84,6 +93,14 @@ def verify(
     host: Annotated[str | None, typer.Option(help="The host name or address that it has to be for.")] = None,
     trust: Annotated[Path | None, typer.Option(help="Trusted authorities: a file or a directory.")] = None,
     crl: Annotated[list[Path] | None, typer.Option(help="CRLs, files or directories; then revocation counts.")] = None,
+    ocsp: Annotated[list[Path] | None, typer.Option(help="OCSP responses, files in DER; they count too.")] = None,
+    fetch: Annotated[
+        bool,
+        typer.Option("--fetch", help="Fetch missing issuers, CRLs and OCSP responses from where certificates say."),
+    ] = False,
+    revocation: Annotated[
+        RevocationName | None, typer.Option(help="Whether revocation counts; required where --crl or --ocsp is given.")
+    ] = None,
     purpose: Annotated[PurposeName, typer.Option(help="What it is to be used for.")] = PurposeName.SERVER,
     at: Annotated[str | None, typer.Option(help="The time to judge at, as 2026-01-31T12:00:00Z.")] = None,
     profile: Annotated[ProfileName, typer.Option(help="How strict to be.")] = ProfileName.DEFAULT,
@@ -99,12 +116,14 @@ def verify(
     try:
         chain = [one for path in certificates for one in _load(path)]
         store = _trust(trust)
-        sources = RevocationSources.from_path(*crl) if crl else None
+        sources = _sources(crl or [], ocsp or [])
         when = _time(at)
         policy = POLICIES[profile]
-        if sources is not None:
+        if revocation is not None:
+            policy = replace(policy, revocation=RevocationMode(revocation.value))
+        elif sources is not None:
             policy = replace(policy, revocation=RevocationMode.REQUIRED)
-        report = judge(
+        report = (Online().verify if fetch else judge)(
             chain,
             trust=store,
             policy=policy,
@@ -129,6 +148,12 @@ def _load(path: Path) -> list[Certificate]:
         return Certificate.load_all(path.read_bytes())
     except handclasp.CertificateError as error:
         raise handclasp.UsageError(f"{path}: {error}") from None
+
+
+def _sources(crls: list[Path], responses: list[Path]) -> RevocationSources | None:
+    if not crls and not responses:
+        return None
+    return RevocationSources(RevocationSources.from_path(*crls).crls, [path.read_bytes() for path in responses])
 
 
 def _trust(path: Path | None) -> handclasp.TrustStore:
@@ -162,6 +187,8 @@ def _print(report: Report) -> None:
         for check in report.checks:
             words = f"{check.name}: {check.verdict.value}: {check.subject}: expected {check.expected}"
             out.print(words + (f", presented {check.presented}" if check.presented else ""), markup=False)
+    for one in report.fetched:
+        out.print(f"fetched {one.what} from {one.url}: {one.error or 'good'}", markup=False)
     if report.error is None:
         path = " < ".join(one.subject_text for one in report.path or ())
         out.print(f"accepted: {path}", markup=False)

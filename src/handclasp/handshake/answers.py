@@ -48,7 +48,8 @@ def verify_peer(config: Config, question: VerifyPeer) -> Report:
     """The verdict of `x509.verify`; raises the `CertificateError` of a refusal."""
     assert config.trust is not None  # the config refuses to be built otherwise
     sources = config.revocation
-    report = verify(
+    judge = verify if config.online is None else config.online.verify
+    report = judge(
         question.chain,
         trust=config.trust,
         policy=config.verification,

@@ -33,11 +33,11 @@ from handclasp.x509.errors import (
 )
 from handclasp.x509.form import misshapen
 from handclasp.x509.names import Identities, PeerName, matches
-from handclasp.x509.ocsp import check_staple, must_staple
+from handclasp.x509.ocsp import check_response, must_staple
 from handclasp.x509.policies import process_policies
 from handclasp.x509.policy import NamePolicy, Profile, Purpose, RevocationMode, VerificationPolicy
 from handclasp.x509.report import Check, Verdict
-from handclasp.x509.revocation import RevocationSources, Signers, Status, check_revocation
+from handclasp.x509.revocation import RevocationSources, RevocationStatus, Signers, Status, check_revocation
 
 __all__ = [
     "Findings",
@@ -101,7 +101,7 @@ class _Budget:
 class Findings:
     """The checks made so far, the first failure, and the work that is left."""
 
-    __slots__ = ("at", "budget", "checks", "error", "policy", "until")
+    __slots__ = ("at", "budget", "checks", "error", "policy", "unsettled", "until")
 
     def __init__(self, policy: VerificationPolicy, at: datetime, budget: _Budget | None = None) -> None:
         self.policy = policy
@@ -111,6 +111,8 @@ class Findings:
         self.error: CertificateError | None = None
         self.until = float("inf")
         """Until when a source of revocation says what it says, in seconds since 1970."""
+        self.unsettled: list[tuple[Certificate, Certificate]] = []
+        """Certificates of which no source told whether they were revoked, each with its issuer."""
 
     def branch(self) -> Findings:
         """A copy for one path; the budget stays common."""
@@ -239,51 +241,72 @@ def check_revoked(
     """Whether a certificate of a path that is good otherwise was taken back (RFC 5280, 6.3)."""
     policy = findings.policy
     required = policy.revocation is RevocationMode.REQUIRED
-    stapled = _check_staple(findings, path, staple) if policy.revocation is not RevocationMode.OFF else False
-    if findings.error is not None or (stapled and sources is None and not required):
+    if policy.revocation is RevocationMode.OFF:
+        findings.skipped("revocation", path[0], "the policy leaves it out", "RFC 5280, 6.3")
         return
-    if policy.revocation is RevocationMode.OFF or (sources is None and not required):
-        why = "the policy leaves it out" if sources is not None else "no revocation source was given"
-        findings.skipped("revocation", path[0], why, "RFC 5280, 6.3")
+    if sources is None and staple is None and not required:
+        findings.skipped("revocation", path[0], "no revocation source was given", "RFC 5280, 6.3")
         return
     pairs = list(pairwise(path))
-    if stapled:
-        pairs = [] if policy.revocation_of_leaf_alone else pairs[1:]
-    for one, issuer in pairs[:1] if policy.revocation_of_leaf_alone else reversed(pairs):
-        status = check_revocation(one, issuer, sources or NO_SOURCES, findings.at, signers, hashes=policy.hashes)
-        findings.until = min(findings.until, status.until or findings.until)
-        if status.status is Status.REVOKED:
-            error: CertificateError = CertificateRevoked(f"The certificate of {one.subject_text} was {status.why}.")
-            findings.failed("revocation", one, "not revoked", status.why, error)
-        elif status.status is Status.UNKNOWN and required:
-            error = RevocationUnknown(
-                f"Whether the certificate of {one.subject_text} was revoked is not known: {status.why}."
-            )
-            findings.failed("revocation", one, "a current list", status.why, error)
-        elif status.status is Status.UNKNOWN:
-            findings.skipped("revocation", one, status.why, "RFC 5280, 6.3")
-        else:
-            findings.passed("revocation", one, "not revoked", status.why, "RFC 5280, 6.3")
+    if policy.revocation_of_leaf_alone or (sources is None and not required):
+        pairs = pairs[:1]
+    told: list[tuple[Certificate, Certificate, RevocationStatus]] = []
+    for one, issuer in reversed(pairs):
+        try:
+            own = staple if one is path[0] else None
+            told.append((one, issuer, _told_of(findings, one, issuer, sources or NO_SOURCES, signers, own)))
+        except BadStaple as error:
+            findings.failed("revocation", one, "an OCSP response to be believed", str(error), error)
+    # What is revoked leads: it tells more than what is not known.
+    for one, issuer, status in sorted(told, key=lambda entry: entry[2].status is not Status.REVOKED):
+        _note_status(findings, one, issuer, status, required=required)
 
 
-def _check_staple(findings: Findings, path: tuple[Certificate, ...], staple: bytes | None) -> bool:
-    """Whether a stapled response settles the leaf's status; what it says against it is noted."""
-    if staple is None or len(path) < 2:
-        return False
-    leaf = path[0]
-    try:
-        status = check_staple(staple, leaf, path[1], findings.at)
-    except BadStaple as error:
-        findings.failed("revocation", leaf, "an OCSP response to be believed", str(error), error)
-        return False
+def _note_status(
+    findings: Findings, one: Certificate, issuer: Certificate, status: RevocationStatus, *, required: bool
+) -> None:
     findings.until = min(findings.until, status.until or findings.until)
     if status.status is Status.REVOKED:
-        revoked = CertificateRevoked(f"The certificate of {leaf.subject_text} was {status.why}.")
-        findings.failed("revocation", leaf, "not revoked", status.why, revoked)
-    elif status.status is Status.GOOD:
-        findings.passed("revocation", leaf, "not revoked", status.why, "RFC 6960, 3.2")
-        return True
-    return False
+        revoked = CertificateRevoked(f"The certificate of {one.subject_text} was {status.why}.")
+        findings.failed("revocation", one, "not revoked", status.why, revoked)
+        return
+    if status.status is Status.GOOD:
+        findings.passed("revocation", one, "not revoked", status.why, "RFC 5280, 6.3")
+        return
+    findings.unsettled.append((one, issuer))
+    if required:
+        unknown = RevocationUnknown(
+            f"Whether the certificate of {one.subject_text} was revoked is not known: {status.why}."
+        )
+        findings.failed("revocation", one, "a current list", status.why, unknown)
+    else:
+        findings.skipped("revocation", one, status.why, "RFC 5280, 6.3")
+
+
+def _told_of(
+    findings: Findings,
+    one: Certificate,
+    issuer: Certificate,
+    sources: RevocationSources,
+    signers: Signers,
+    staple: bytes | None,
+) -> RevocationStatus:
+    """All that is said of a certificate: revoked where any source says so, good where one does, else not known.
+
+    Raises `BadStaple` for a stapled response that says nothing; another such response is passed over.
+    """
+    said = [] if staple is None else [check_response(staple, one, issuer, findings.at)]
+    for response in sources.about(one):
+        try:
+            said.append(check_response(response, one, issuer, findings.at))
+        except BadStaple:
+            continue
+    said.append(check_revocation(one, issuer, sources, findings.at, signers, hashes=findings.policy.hashes))
+    for status in (Status.REVOKED, Status.GOOD):
+        for answer in said:
+            if answer.status is status:
+                return answer
+    return said[-1]
 
 
 def check_client(findings: Findings, leaf: Certificate, identities: Identities) -> None:

@@ -1,4 +1,7 @@
-"""A stapled OCSP response: is it about this certificate, by who may say so, and of today? (RFC 6960)"""
+"""An OCSP response: is it about this certificate, by who may say so, and of today? (RFC 6960)
+
+It comes stapled by the peer, from a file, or in answer to a request of ours.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from typing import Any
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509 import ocsp
@@ -17,10 +21,12 @@ from handclasp.x509.certificate import Certificate, interned
 from handclasp.x509.errors import BadStaple
 from handclasp.x509.revocation import RevocationStatus, Status
 
-__all__ = ["check_staple", "must_staple"]
+__all__ = ["check_response", "make_request", "must_staple"]
 
 MOST_DAYS = timedelta(days=7)
 """How long a response without an end is believed."""
+SKEW = timedelta(minutes=5)
+"""How far the clock of a responder that answers at once may be ahead of ours."""
 HASHES = frozenset({"sha256", "sha384", "sha512"})
 """What a response may be signed over; the names in it may be hashed by SHA-1, as RFC 6960 began with."""
 
@@ -31,32 +37,59 @@ def must_staple(certificate: Certificate) -> bool:
     return feature is not None and x509.TLSFeatureType.status_request in feature
 
 
-def check_staple(der: bytes, certificate: Certificate, issuer: Certificate, at: datetime) -> RevocationStatus:
-    """What a response says of a certificate; raises `BadStaple` for one that says nothing to be believed."""
+def make_request(certificate: Certificate, issuer: Certificate, nonce: bytes | None = None) -> bytes:
+    """A request in DER for the status of one certificate (RFC 6960, 4.1.1), with a nonce where given (RFC 9654).
+
+    The names in it are hashed by SHA-1, which is all that some responders know (RFC 5019, 2.1.1).
+    """
+    builder = ocsp.OCSPRequestBuilder().add_certificate(certificate.parsed, issuer.parsed, hashes.SHA1())  # noqa: S303
+    if nonce is not None:
+        builder = builder.add_extension(x509.OCSPNonce(nonce), critical=False)
+    return builder.build().public_bytes(Encoding.DER)
+
+
+def check_response(
+    der: bytes, certificate: Certificate, issuer: Certificate, at: datetime, nonce: bytes | None = None
+) -> RevocationStatus:
+    """What a response says of a certificate; raises `BadStaple` for one that says nothing to be believed.
+
+    With a `nonce` the response has to have it too.
+    """
     try:
         response = ocsp.load_der_ocsp_response(der)
         if response.response_status is not ocsp.OCSPResponseStatus.SUCCESSFUL:
-            raise BadStaple(f"The stapled OCSP response says {response.response_status.name.lower()}.")
+            raise BadStaple(f"The OCSP response says {response.response_status.name.lower()}.")
         _check_signer(response, issuer, at)
+        if nonce is not None and not _has_nonce(response, nonce):
+            raise BadStaple("The OCSP response has not the nonce of the request: it may be an old one.")
         one = next((one for one in response.responses if _is_about(one, certificate, issuer)), None)
         if one is None:
-            raise BadStaple("The stapled OCSP response is about another certificate.")
+            raise BadStaple("The OCSP response is about another certificate.")
         return _status(one, at)
     except BadStaple:
         raise
     except Exception as error:  # the parser's own errors have no common class
-        raise BadStaple(f"The stapled OCSP response does not parse: {error}") from None
+        raise BadStaple(f"The OCSP response does not parse: {error}") from None
+
+
+def _has_nonce(response: ocsp.OCSPResponse, nonce: bytes) -> bool:
+    try:
+        found = response.extensions.get_extension_for_class(x509.OCSPNonce).value.nonce
+    except x509.ExtensionNotFound:
+        return False
+    # A nonce is known to all who see the request; what protects it is the signature.
+    return found in (nonce, b"\x04" + bytes((len(nonce),)) + nonce)
 
 
 def _status(one: Any, at: datetime) -> RevocationStatus:
     until = one.next_update_utc or one.this_update_utc + MOST_DAYS
-    if not one.this_update_utc <= at <= until:
-        raise BadStaple(f"The stapled OCSP response is of {one.this_update_utc:%Y-%m-%d} to {until:%Y-%m-%d}.")
+    if not one.this_update_utc - SKEW <= at <= until:
+        raise BadStaple(f"The OCSP response is of {one.this_update_utc:%Y-%m-%d} to {until:%Y-%m-%d}.")
     if one.certificate_status is ocsp.OCSPCertStatus.REVOKED:
         reason = one.revocation_reason.value if one.revocation_reason is not None else "unspecified"
         return RevocationStatus(Status.REVOKED, f"revoked: {reason}")
     if one.certificate_status is ocsp.OCSPCertStatus.GOOD:
-        return RevocationStatus(Status.GOOD, "good by its stapled OCSP response", until.timestamp())
+        return RevocationStatus(Status.GOOD, "good by an OCSP response", until.timestamp())
     return RevocationStatus(Status.UNKNOWN, "its OCSP responder does not know it")
 
 
@@ -87,7 +120,7 @@ def _check_signer(response: ocsp.OCSPResponse, issuer: Certificate, at: datetime
         if delegate != issuer and _is_delegate(delegate, issuer, at):
             signers.append(delegate)
     if not any(_is_named(response, signer) and _is_signed(response, signer) for signer in signers):
-        raise BadStaple("The stapled OCSP response is not signed by the certificate's issuer, nor by whom it named.")
+        raise BadStaple("The OCSP response is not signed by the certificate's issuer, nor by whom it named.")
 
 
 def _is_named(response: ocsp.OCSPResponse, signer: Certificate) -> bool:

@@ -11,7 +11,7 @@ from handclasp.x509.certificate import Certificate
 from handclasp.x509.errors import CertificateError
 from handclasp.x509.names import Identities
 
-__all__ = ["Check", "PathTried", "Report", "Verdict"]
+__all__ = ["Check", "Fetched", "PathTried", "Report", "Verdict"]
 
 
 class Verdict(Enum):
@@ -55,6 +55,8 @@ class PathTried:
     certificates: tuple[Certificate, ...]
     checks: tuple[Check, ...]
     error: CertificateError | None
+    unsettled: tuple[tuple[Certificate, Certificate], ...] = ()
+    """Certificates of which no source told whether they were revoked, each with its issuer."""
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON: the certificates and why this path was not taken, null where it was."""
@@ -62,6 +64,21 @@ class PathTried:
             "certificates": [one.subject_text for one in self.certificates],
             "error": None if self.error is None else str(self.error),
         }
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """A document that was asked for."""
+
+    what: str
+    """One of "issuer", "OCSP response" and "CRL"."""
+    url: str
+    error: str | None
+    """Why it did not come, or was of no use; None where it was."""
+
+    def to_dict(self) -> dict[str, str | None]:
+        """For JSON."""
+        return {"what": self.what, "url": self.url, "error": self.error}
 
 
 @dataclass(slots=True)
@@ -79,11 +96,18 @@ class Report:
     valid_from: float = 0.0
     valid_until: float = 0.0
     """Between these, in seconds since 1970, the answer stays the same."""
+    fetched: tuple[Fetched, ...] = ()
+    """What was asked of the network for it."""
 
     @property
     def accepted(self) -> bool:
         """Whether the peer is who it should be."""
         return self.error is None
+
+    @property
+    def unsettled(self) -> tuple[tuple[Certificate, Certificate], ...]:
+        """Certificates of the accepted path of which no source told whether they were revoked, each with its issuer."""
+        return self.paths[-1].unsettled if self.accepted else ()
 
     def raise_if_refused(self) -> None:
         """Raise the `CertificateError` of a refusal."""
@@ -99,6 +123,7 @@ class Report:
             "identities": None if self.identities is None else self.identities.to_dict(),
             "checks": [check.to_dict() for check in self.checks],
             "paths": [path.to_dict() for path in self.paths],
+            "fetched": [one.to_dict() for one in self.fetched],
             "error": None
             if error is None
             else {

@@ -1,4 +1,4 @@
-"""Was a certificate taken back? CRLs from memory, files and directories (RFC 5280, 6.3).
+"""Was a certificate taken back? CRLs and OCSP responses from memory, files and directories (RFC 5280, 6.3).
 
 For each distribution point of the certificate (or its issuer, where it has none) the lists that
 speak of it are found, checked and asked. The answer is GOOD only when lists for all reasons were.
@@ -15,17 +15,22 @@ from pathlib import Path
 from typing import Any
 
 from cryptography import x509
+from cryptography.x509 import ocsp
 
-from handclasp.errors import ConfigError
+from handclasp.errors import ConfigError, UsageError
 from handclasp.x509.certificate import Certificate, canonical_name
 from handclasp.x509.crl import ALL_REASONS, Crl, MalformedCrl
 from handclasp.x509.policy import DEFAULT
 
-__all__ = ["RevocationSources", "RevocationStatus", "Status", "check_revocation"]
+__all__ = ["MalformedResponse", "RevocationSources", "RevocationStatus", "Status", "check_revocation"]
 
 Reasons = frozenset[x509.ReasonFlags]
 Signers = Callable[[tuple[Any, ...]], Iterable[Certificate]]
 """From a canonical name to certificates of that name that lead to the path's anchor."""
+
+
+class MalformedResponse(UsageError):
+    """Bytes that are no successful OCSP response."""
 
 
 class Status(Enum):
@@ -46,18 +51,27 @@ class RevocationStatus:
 
 
 class RevocationSources:
-    """The lists that a verifier may ask; one object serves all connections."""
+    """The lists and OCSP responses that a verifier may ask; one object serves all connections.
 
-    __slots__ = ("_by_issuer", "crls")
+    Raises `MalformedResponse` for bytes that are no OCSP response.
+    """
 
-    def __init__(self, crls: Iterable[Crl]) -> None:
+    __slots__ = ("_by_issuer", "_by_serial", "crls", "responses")
+
+    def __init__(self, crls: Iterable[Crl], responses: Iterable[bytes] = ()) -> None:
         self.crls = tuple(crls)
+        self.responses = tuple(responses)
+        """OCSP responses in DER, each judged anew when it is asked."""
         self._by_issuer: dict[tuple[Any, ...], list[Crl]] = {}
+        self._by_serial: dict[int, list[bytes]] = {}
         for crl in self.crls:
             self._by_issuer.setdefault(crl.issuer, []).append(crl)
+        for response in self.responses:
+            for serial in _serials(response):
+                self._by_serial.setdefault(serial, []).append(response)
 
     def __repr__(self) -> str:
-        return f"<RevocationSources of {len(self.crls)} CRLs>"
+        return f"<RevocationSources of {len(self.crls)} CRLs and {len(self.responses)} OCSP responses>"
 
     @classmethod
     def of(cls, *crls: Crl | bytes) -> RevocationSources:
@@ -83,6 +97,18 @@ class RevocationSources:
     def of_issuer(self, issuer: tuple[Any, ...]) -> list[Crl]:
         """The lists that this name issued."""
         return self._by_issuer.get(issuer, [])
+
+    def about(self, certificate: Certificate) -> list[bytes]:
+        """The OCSP responses that name its serial number."""
+        return self._by_serial.get(certificate.serial_number, []) if self._by_serial else []
+
+
+def _serials(response: bytes) -> list[int]:
+    try:
+        parsed = ocsp.load_der_ocsp_response(response)
+        return [one.serial_number for one in parsed.responses]
+    except Exception as error:  # the parser's own errors have no common class
+        raise MalformedResponse(f"An OCSP response does not parse, or says nothing: {error}") from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -137,7 +137,7 @@ def _judge(
                     checks.check_revoked(branch, path, revocation, signers, staple)
             except MalformedCertificate as error:  # another path may do without it
                 branch.failed("form", leaf, "certificates that can be read", str(error), error)
-            tried.append(PathTried(path, tuple(branch.checks), branch.error))
+            tried.append(PathTried(path, tuple(branch.checks), branch.error, tuple(branch.unsettled)))
             if branch.error is None:
                 return _report(leaf, path, tried, identities, branch.until)
     except CertificateError as error:

@@ -1,0 +1,365 @@
+"""Issuers, lists and OCSP responses fetched from where certificates say they are; only when asked for.
+
+`verify` does no I/O. Here it is asked for a verdict; what the verdict lacked is fetched, and it is asked
+again. `Online.steps` is that loop without the fetching: it yields each `Fetch` and is sent the bytes, or
+the `FetchFailed`, so that a front end may await them. `Online.verify` fetches by itself and waits.
+
+Where to fetch from stands in certificates. Those that name lists and OCSP responders have been found good
+by then but for revocation; those that name a missing issuer are the peer's word alone, so a peer can have
+us ask any HTTP server for a document. That is why nothing is fetched unless a config says so.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from functools import lru_cache
+from threading import Lock
+from typing import Any, NotRequired, TypedDict, Unpack
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
+from cryptography.x509.oid import AuthorityInformationAccessOID
+
+from handclasp.errors import ConfigError, UsageError
+from handclasp.x509.certificate import MAX_SIZE, Certificate, interned
+from handclasp.x509.crl import Crl
+from handclasp.x509.errors import BadStaple, CertificateError, MalformedCertificate, RevocationUnknown, UnknownAuthority
+from handclasp.x509.http import Fetch, FetchFailed, fetch_by_http
+from handclasp.x509.names import Address, PeerName
+from handclasp.x509.ocsp import check_response, make_request
+from handclasp.x509.policy import DEFAULT, Purpose, RevocationMode, VerificationPolicy
+from handclasp.x509.report import Fetched, Report
+from handclasp.x509.revocation import RevocationSources, Status
+from handclasp.x509.trust import TrustStore
+from handclasp.x509.verify import verify
+
+__all__ = ["Online"]
+
+DAY, MINUTE = 86400.0, 60.0
+RESPONSE_SIZE = 1 << 16
+"""Bytes of an OCSP response, or of a missing issuer's certificates."""
+KEPT = 1024
+"""Documents remembered, failures too; the oldest go first."""
+
+Steps = Generator[Fetch, "bytes | FetchFailed", Report]
+Transport = Callable[[Fetch, float], bytes]
+Use = Callable[[bytes], tuple[Any, float]]
+"""From a document's bytes to its value, and for how many seconds it holds; raises for what is of no use."""
+NOTHING = RevocationSources(())
+
+
+class Arguments(TypedDict):
+    """What `handclasp.x509.verify` takes beside the chain."""
+
+    trust: TrustStore
+    policy: NotRequired[VerificationPolicy]
+    purpose: Purpose
+    at: datetime
+    name: str | Address | PeerName | None
+    revocation: NotRequired[RevocationSources | None]
+    staple: NotRequired[bytes | None]
+    staple_asked: NotRequired[bool]
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """A document that came, or the reason why none did, and until when to go by it."""
+
+    value: Any
+    error: str | None
+    until: float
+
+
+@dataclass(slots=True)
+class _Fetching:
+    """The fetches of one verdict."""
+
+    now: float
+    left: int
+    made: list[Fetched] = field(default_factory=list)
+    found: list[Crl | bytes] = field(default_factory=list)
+    """Lists and OCSP responses, now or earlier, that tell of the path."""
+
+
+class Online:
+    """What may be fetched, and what has been; one object serves all connections and threads.
+
+    Give it to a config as `online`, or call its `verify`. `issuers`, `crls` and `ocsp` say what is fetched
+    (RFC 5280, 4.2.2.1 and 4.2.1.13; RFC 6960), `nonce` whether an OCSP response has to have been made for us
+    (RFC 9654; most public responders make theirs beforehand). One verdict takes at most `seconds` of waiting
+    and `fetches` documents, and no list may have more than `list_size` bytes. What was fetched is kept as long as it
+    says that it holds, a failure for a minute. `transport` fetches one document within so many seconds, or
+    raises `FetchFailed`; the default is plain HTTP without a proxy.
+    """
+
+    def __init__(
+        self,
+        *,
+        issuers: bool = True,
+        crls: bool = True,
+        ocsp: bool = True,
+        nonce: bool = False,
+        seconds: float = 10.0,
+        fetches: int = 16,
+        list_size: int = 32 << 20,
+        transport: Transport = fetch_by_http,
+    ) -> None:
+        if seconds <= 0 or fetches < 1 or list_size < 1:
+            raise ConfigError("Online: seconds, fetches and list_size have to be more than nothing.")
+        self._issuers, self._crls, self._ocsp, self._nonce = issuers, crls, ocsp, nonce
+        self._seconds, self._fetches, self._list_size = seconds, fetches, list_size
+        self._transport = transport
+        self._lock = Lock()
+        self._kept: OrderedDict[tuple[str, bytes], _Kept] = OrderedDict()
+        self._sources: OrderedDict[tuple[int, ...], tuple[RevocationSources, object]] = OrderedDict()
+        """By the ids of what they are made of, which is kept beside them: so long nothing else has those ids."""
+
+    def __repr__(self) -> str:
+        return f"<Online, {len(self._kept)} documents kept>"
+
+    def verify(self, chain: Sequence[Certificate | bytes], **arguments: Unpack[Arguments]) -> Report:
+        """As `handclasp.x509.verify`, and what it lacks is fetched; `report.fetched` tells what was."""
+        deadline = time.monotonic() + self._seconds
+        steps = self.steps(chain, **arguments)
+        try:
+            wanted = next(steps)
+            while True:
+                wanted = steps.send(self._get(wanted, deadline))
+        except StopIteration as done:
+            report: Report = done.value
+            return report
+
+    def _get(self, wanted: Fetch, deadline: float) -> bytes | FetchFailed:
+        left = deadline - time.monotonic()
+        if left <= 0:
+            return FetchFailed(f"the {self._seconds:.0f} s for fetching were over")
+        try:
+            return self._transport(wanted, left)
+        except FetchFailed as error:
+            return error
+
+    def steps(self, chain: Sequence[Certificate | bytes], **arguments: Unpack[Arguments]) -> Steps:
+        """The same with the fetching left to the caller: a generator of each `Fetch`, which returns the report."""
+        at, policy = arguments["at"], arguments.get("policy", DEFAULT)
+        fetching = _Fetching(at.timestamp(), self._fetches)
+        own = arguments.get("revocation") or NOTHING
+        known = [one.der if isinstance(one, Certificate) else one for one in chain]
+        # What is not known of revocation must not refuse a path before it was asked for.
+        patient = {**arguments, "policy": _patient(policy), "revocation": own}
+        report = verify(known, **patient)  # type: ignore[arg-type]  # mypy forgets the types of a merged dict
+        for _ in range(policy.max_chain_depth if self._issuers else 0):
+            if not isinstance(report.error, UnknownAuthority):
+                break
+            found = yield from self._missing_issuer(known, arguments["trust"], fetching)
+            if not found:
+                break
+            known += found
+            report = verify(known, **patient)  # type: ignore[arg-type]
+        if report.accepted and policy.revocation is not RevocationMode.OFF:
+            for one, issuer in report.unsettled:
+                yield from self._status(one, issuer, at, fetching)
+            report = verify(known, **{**arguments, "revocation": self._merged(own, fetching.found)})  # type: ignore[arg-type]
+        return _told(report, tuple(fetching.made))
+
+    # What is fetched.
+
+    def _missing_issuer(
+        self, known: list[bytes], trust: TrustStore, fetching: _Fetching
+    ) -> Generator[Fetch, bytes | FetchFailed, list[bytes]]:
+        """Certificates of an issuer that the chain leads to and does not have; none where no more can be had."""
+        for one in _open_ends(known, trust):
+            for url in _access(one, AuthorityInformationAccessOID.CA_ISSUERS):
+                fetch = Fetch(url, RESPONSE_SIZE)
+                found = yield from self._fetched("issuer", fetch, b"", fetching, lambda der: (_certificates(der), DAY))
+                new = [der for der in found or () if der not in known]
+                if new:
+                    return new
+        return []
+
+    def _status(
+        self, one: Certificate, issuer: Certificate, at: datetime, fetching: _Fetching
+    ) -> Generator[Fetch, bytes | FetchFailed, None]:
+        """Ask about one certificate: its OCSP responder, and for its lists where that has no answer."""
+        for url in _access(one, AuthorityInformationAccessOID.OCSP) if self._ocsp else ():
+            nonce = os.urandom(32) if self._nonce else None
+            fetch = Fetch(url, RESPONSE_SIZE, make_request(one, issuer, nonce))
+            use = _response_about(one, issuer, at, nonce)
+            response: bytes | None = yield from self._fetched("OCSP response", fetch, one.fingerprint, fetching, use)
+            if response is not None:
+                fetching.found.append(response)
+                return
+        for urls in _points(one, x509.CRLDistributionPoints) if self._crls else ():
+            crl = yield from self._list(urls, fetching)
+            if crl is not None:
+                for more in (*_points(one, x509.FreshestCRL), *_points(crl, x509.FreshestCRL)):
+                    yield from self._list(more, fetching)
+
+    def _list(self, urls: list[str], fetching: _Fetching) -> Generator[Fetch, bytes | FetchFailed, Crl | None]:
+        """The list of one distribution point, from the first place that has it."""
+        for url in urls:
+            found: Crl | None = yield from self._fetched(
+                "CRL", Fetch(url, self._list_size), b"", fetching, lambda der: _list_of(der, fetching.now)
+            )
+            if found is not None:
+                fetching.found.append(found)
+                return found
+        return None
+
+    def _fetched(
+        self, what: str, fetch: Fetch, about: bytes, fetching: _Fetching, use: Use
+    ) -> Generator[Fetch, bytes | FetchFailed, Any]:
+        """A document from memory or the network; None where it is not to be had. `use` gives its value and seconds."""
+        key = (fetch.url, about)
+        kept = self._kept.get(key)
+        if kept is None or kept.until < fetching.now:
+            if fetching.left <= 0:
+                return None
+            fetching.left -= 1
+            kept = _taken((yield fetch), use, fetching.now)
+            fetching.made.append(Fetched(what, fetch.url, kept.error))
+            self._keep(key, kept)
+        return kept.value
+
+    # What is kept.
+
+    def _keep(self, key: tuple[str, bytes], kept: _Kept) -> None:
+        with self._lock:
+            self._kept[key] = kept
+            self._kept.move_to_end(key)
+            while len(self._kept) > KEPT or self._size() > 4 * self._list_size:
+                self._kept.popitem(last=False)
+            if isinstance(kept.value, Crl):
+                self._sources.clear()  # they hold the lists that were before it
+
+    def _size(self) -> int:
+        return sum(len(one.value.der) for one in self._kept.values() if isinstance(one.value, Crl))
+
+    def _merged(self, own: RevocationSources, found: list[Crl | bytes]) -> RevocationSources:
+        """The caller's sources and what was fetched as one; for the same contents the same object.
+
+        Being the same, the verdicts that rest on it are remembered.
+        """
+        if not found:
+            return own
+        key = (id(own), *map(id, found))
+        with self._lock:
+            known = self._sources.get(key)
+            if known is None:
+                lists = [one for one in found if isinstance(one, Crl)]
+                responses = [one for one in found if isinstance(one, bytes)]
+                merged = RevocationSources((*own.crls, *lists), (*own.responses, *responses))
+                known = self._sources[key] = (merged, (own, tuple(found)))
+                while len(self._sources) > KEPT:
+                    self._sources.popitem(last=False)
+            return known[0]
+
+
+@lru_cache(maxsize=16)
+def _patient(policy: VerificationPolicy) -> VerificationPolicy:
+    """The policy, but for what it wants to know of revocation."""
+    if policy.revocation is not RevocationMode.REQUIRED:
+        return policy
+    return replace(policy, revocation=RevocationMode.WHEN_AVAILABLE)
+
+
+def _response_about(one: Certificate, issuer: Certificate, at: datetime, nonce: bytes | None) -> Use:
+    def use(der: bytes) -> tuple[bytes, float]:
+        status = check_response(der, one, issuer, at, nonce)
+        if status.status is Status.UNKNOWN:
+            raise BadStaple(f"The OCSP response says nothing: {status.why}.")
+        return der, status.until - at.timestamp()
+
+    return use
+
+
+def _taken(answer: bytes | FetchFailed, use: Use, now: float) -> _Kept:
+    if isinstance(answer, FetchFailed):
+        return _Kept(None, str(answer), now + MINUTE)
+    try:
+        value, seconds = use(answer)
+    except (CertificateError, UsageError) as error:
+        return _Kept(None, str(error), now + MINUTE)
+    return _Kept(value, None, now + max(seconds, MINUTE))
+
+
+def _told(report: Report, fetched: tuple[Fetched, ...]) -> Report:
+    """The report with what was fetched for it; a refusal for want of something says why that did not come."""
+    if not fetched:
+        return report
+    told = replace(report, fetched=fetched)
+    failed = "; ".join(f"{one.url}: {one.error}" for one in fetched if one.error is not None)
+    if failed and isinstance(report.error, (UnknownAuthority, RevocationUnknown)):
+        told.error = type(report.error)(f"{report.error} Fetching failed: {failed}.")
+    if told.error is not None:
+        told.error.report = told
+    return told
+
+
+def _open_ends(known: list[bytes], trust: TrustStore) -> list[Certificate]:
+    """The certificates between the leaf and nowhere: first those whose issuer is not at hand."""
+    pool = [interned(der) for der in known if len(der) <= MAX_SIZE]
+    met: list[Certificate] = []
+    missing: list[Certificate] = []
+    waiting = pool[:1]
+    while waiting:
+        one = waiting.pop()
+        try:
+            if one in met or one.is_self_issued:
+                continue
+            met.append(one)
+            above = [other for other in pool if _is_of(other, one.issuer_canonical)]
+            if not above and not trust.issuers_of(one):
+                missing.append(one)
+            waiting += above
+        except MalformedCertificate:
+            continue
+    return missing + [one for one in met if one not in missing]
+
+
+def _is_of(one: Certificate, name: tuple[Any, ...]) -> bool:
+    try:
+        return one.subject_canonical == name
+    except MalformedCertificate:
+        return False
+
+
+def _access(one: Certificate, method: x509.ObjectIdentifier) -> list[str]:
+    """The HTTP addresses of an authority's information access (RFC 5280, 4.2.2.1)."""
+    try:
+        found = one.extension(x509.AuthorityInformationAccess)
+    except MalformedCertificate:
+        return []
+    return list(_http(entry.access_location for entry in found or () if entry.access_method == method))
+
+
+def _points(one: Certificate | Crl, kind: type[x509.CRLDistributionPoints] | type[x509.FreshestCRL]) -> list[list[str]]:
+    """The HTTP addresses of each distribution point: any one of a point's will do (RFC 5280, 4.2.1.13)."""
+    found = one.extension(kind)
+    return [list(_http(point.full_name or ())) for point in found or ()]
+
+
+def _http(names: Any) -> Iterator[str]:
+    for name in names:
+        if isinstance(name, x509.UniformResourceIdentifier) and name.value.lower().startswith("http://"):
+            yield name.value
+
+
+def _certificates(data: bytes) -> list[bytes]:
+    """One certificate in DER or PEM, or several in a PKCS #7 bag (RFC 5280, 4.2.2.1)."""
+    try:
+        return [one.der for one in Certificate.load_all(data)]
+    except MalformedCertificate as error:
+        try:
+            return [one.public_bytes(Encoding.DER) for one in pkcs7.load_der_pkcs7_certificates(data)]
+        except Exception:  # the parser's own errors have no common class
+            raise error from None
+
+
+def _list_of(data: bytes, now: float) -> tuple[Crl, float]:
+    crl = Crl.load_all(data)[0]
+    return crl, DAY if crl.next_update is None else crl.next_update.timestamp() - now

@@ -71,13 +71,21 @@ WIDER_THAN_OPENSSL: dict[str, Predicate] = {
 }
 STRICTER_THAN_OPENSSL: dict[str, Predicate] = {
     "RFC 9525, 2: a common name is no host's name": lambda made: made.links[0].sans is None,
+    "a wildcard may not stand for an excluded name": lambda made: (
+        "*.a.example" in (made.links[0].sans or ()) and has(made, lambda link: link.excluded == HOST)
+    ),
 }
 """What sets us apart by decision. We are never wider than `cryptography`."""
 
 SHOWN = [
     ("pyca", next(iter(STRICTER_THAN_PYCA)), (leaf(), Link(identifiers=False))),
     ("wider than openssl", next(iter(WIDER_THAN_OPENSSL)), (leaf(use="any"), Link())),
-    ("stricter than openssl", next(iter(STRICTER_THAN_OPENSSL)), (leaf(sans=None, common_name=HOST), Link())),
+    *zip(
+        ("stricter than openssl",) * 2,
+        STRICTER_THAN_OPENSSL,
+        ((leaf(sans=None, common_name=HOST), Link()), (leaf(sans=("*.a.example",)), Link(excluded=HOST))),
+        strict=True,
+    ),
 ]
 
 

@@ -23,6 +23,7 @@ from tests.conftest import World
 
 from handclasp.ca import Authority, KeyType
 from handclasp.errors import ConfigError, UsageError
+from handclasp.wire.iana import AlertDescription
 from handclasp.x509 import (
     DEFAULT,
     DEPLOYMENT,
@@ -110,6 +111,17 @@ def test_a_good_chain_has_every_check_by_name(world: World) -> None:
     }
     assert {c.verdict for c in report.checks if c.name != "revocation"} == {Verdict.PASSED}
     assert report.to_dict()["accepted"] is True
+
+
+def test_a_failed_check_has_the_alert_that_its_error_sends(world: World) -> None:
+    late = world.server.certificate.not_after + timedelta(seconds=1)
+    report = refused(world.server.chain, world.root.trust, e.CertificateExpired, at=late)
+    alerts = {check.name: check.alert for check in report.checks if check.verdict is Verdict.FAILED}
+    assert alerts == {"expiration": AlertDescription.CERTIFICATE_EXPIRED}
+    assert {check.alert for check in report.checks if check.verdict is not Verdict.FAILED} == {None}
+    [path] = report.to_dict()["paths"]
+    told = {check["alert"] for check in path["checks"]}
+    assert told == {None, "certificate_expired"}
 
 
 @pytest.mark.parametrize("order", [(0, 1, 2), (0, 2, 1), (0, 1, 1, 2, 0)])

@@ -10,6 +10,7 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, mldsa, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
+from handclasp.wire.iana import AlertDescription
 from handclasp.x509.certificate import NETSCAPE_TYPE, POLICY_MAPPINGS, Certificate
 from handclasp.x509.constraints import forbidden_name
 from handclasp.x509.errors import (
@@ -130,7 +131,8 @@ class Findings:
 
     def failed(self, name: str, of: Certificate, expected: str, presented: str, error: CertificateError) -> None:
         """Note a check that failed; the first one's error leads."""
-        self.checks.append(Check(name, Verdict.FAILED, of.subject_text, expected, presented, error.section))
+        alert = AlertDescription(error.alert)
+        self.checks.append(Check(name, Verdict.FAILED, of.subject_text, expected, presented, error.section, alert))
         if self.error is None:
             self.error = error
 

@@ -35,8 +35,10 @@ class Check:
     expected: str
     presented: str
     section: str
+    alert: AlertDescription | None = None
+    """What a peer is told of a failure; None where the check did not fail."""
 
-    def to_dict(self) -> dict[str, str]:
+    def to_dict(self) -> dict[str, str | None]:
         """For JSON."""
         return {
             "check": self.name,
@@ -45,6 +47,7 @@ class Check:
             "expected": self.expected,
             "presented": self.presented,
             "section": self.section,
+            "alert": None if self.alert is None else self.alert.name.lower(),
         }
 
 
@@ -59,9 +62,10 @@ class PathTried:
     """Certificates of which no source told whether they were revoked, each with its issuer."""
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON: the certificates and why this path was not taken, null where it was."""
+        """For JSON: the certificates, their checks, and why this path was not taken, null where it was."""
         return {
             "certificates": [one.subject_text for one in self.certificates],
+            "checks": [check.to_dict() for check in self.checks],
             "error": None if self.error is None else str(self.error),
         }
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -20,7 +21,7 @@ from tests.conftest import World
 from tests.x509.chains import HOST, NOW, Link, key_of, leaf, make_chain
 
 from handclasp.errors import UsageError
-from handclasp.x509 import DEFAULT, WEB, Certificate, Purpose, Report, TrustStore, verify
+from handclasp.x509 import DEFAULT, WEB, Certificate, Purpose, Report, TrustStore, Verdict, verify
 from handclasp.x509 import errors as e
 from handclasp.x509.certificate import MAX_SIZE
 
@@ -131,6 +132,59 @@ def test_thousands_of_intermediates_meet_the_budget() -> None:
     policy = replace(DEFAULT, max_path_steps=100)
     report = judge(GOOD.chain[0], *decoys, policy=policy)
     assert type(report.error) is e.BudgetExceeded
+
+
+def weakly_signed(der: bytes) -> bytes:
+    """Over SHA-224, as it says; nobody looks at the signature."""
+    return altered(der, bytes.fromhex("2a8648ce3d040302"), bytes.fromhex("2a8648ce3d040301"))
+
+
+def test_a_path_over_a_weak_hash_ends_with_that() -> None:
+    """Its signature is not looked at, so anybody may have written what it says."""
+    made = make_chain(leaf(), Link(dates="past", permitted="b.example"))
+    report = judge(made.chain[0], weakly_signed(made.chain[1]), trust=TrustStore.of(made.root))
+    assert type(report.error) is e.WeakSignatureHash
+    told = {(check.name, check.verdict) for check in report.checks}
+    assert ("signature", Verdict.SKIPPED) in told
+    assert ("signature", Verdict.PASSED) not in told
+    assert not {name for name, _ in told} & {"constraints", "expiration", "policies"}
+
+
+def test_self_issued_certificates_do_not_make_paths_of_any_length() -> None:
+    """They don't count for path lengths (RFC 5280, 4.2.1.9), and here nobody's key made them."""
+    decoys = [weakly_signed(self_issued(index)) for index in range(100, 140)]
+    report = judge(GOOD.chain[0], weakly_signed(GOOD.chain[1]), *decoys, trust=TrustStore.of(self_issued(99)))
+    assert not report.accepted
+    assert max(len(path.certificates) for path in report.paths) <= 2 * DEFAULT.max_chain_depth + 2
+
+
+def self_issued(index: int) -> bytes:
+    root = x509.load_der_x509_certificate(GOOD.root)
+    builder = x509.CertificateBuilder(extensions=[root.extensions.get_extension_for_class(x509.BasicConstraints)])
+    builder = builder.subject_name(root.subject).issuer_name(root.subject).public_key(key_of(index).public_key())
+    builder = builder.not_valid_before(root.not_valid_before_utc).not_valid_after(root.not_valid_after_utc)
+    return builder.serial_number(index).sign(key_of(index), hashes.SHA256()).public_bytes(Encoding.DER)
+
+
+@pytest.mark.parametrize(
+    ("bits", "exponent"),
+    [(16384, 65537), (100_000, 3), (2048, (1 << 2040) + 1)],
+    ids=["long", "absurd", "exponent"],
+)
+@pytest.mark.parametrize("place", ["leaf", "issuer"])
+def test_an_rsa_key_of_any_size_costs_nothing(bits: int, exponent: int, place: str) -> None:
+    """Numbers without primes: nobody signs with them, and nobody verifies."""
+    key = rsa.RSAPublicNumbers(exponent, (1 << bits) - 1).public_key()
+    chain = list(GOOD.chain)
+    index = 0 if place == "leaf" else 1
+    old = x509.load_der_x509_certificate(chain[index])
+    builder = x509.CertificateBuilder(extensions=list(old.extensions)).subject_name(old.subject)
+    builder = builder.issuer_name(old.issuer).public_key(key).serial_number(9)
+    builder = builder.not_valid_before(old.not_valid_before_utc).not_valid_after(old.not_valid_after_utc)
+    chain[index] = builder.sign(key_of(1 - index), hashes.SHA256()).public_bytes(Encoding.DER)
+    report = judge(*chain)
+    assert type(report.error) is e.WeakKey
+    assert str(bits) in str(report.error)
 
 
 def test_an_error_names_what_it_was_about_and_what_to_do() -> None:

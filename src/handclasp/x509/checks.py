@@ -153,8 +153,8 @@ class Findings:
     def signed_by(self, child: Certificate, issuer: Certificate) -> bool:
         """Whether the issuer's key made the child's signature; each pair is tried once.
 
-        A signature over a hash that the policy leaves out is not looked at: the path that has it
-        fails by its hash, which tells more than that no path was found.
+        A signature over a hash that the policy leaves out is not looked at, nor one by a key that would
+        cost too much: the path that has it fails by that, which tells more than that no path was found.
         """
         try:
             name = child.signature_hash
@@ -162,6 +162,11 @@ class Findings:
             return False
         if name is not None and name not in self.policy.hashes:
             return True
+        try:
+            if _is_costly(issuer.public_key, self.policy):
+                return True
+        except MalformedCertificate:
+            return False
         pair = (child.der, issuer.der)
         known = self.budget.verified.get(pair)
         if known is None:
@@ -170,6 +175,17 @@ class Findings:
                 raise BudgetExceeded(f"More than {self.policy.max_signatures} signatures would be verified.")
             known = self.budget.verified[pair] = _is_signed_by(child, issuer)
         return known
+
+
+EXPONENT_LIMIT = 1 << 64
+"""Public exponents of RSA are below it; the largest in use has 17 bits."""
+
+
+def _is_costly(key: object, policy: VerificationPolicy) -> bool:
+    """Whether a key is so large that verifying with it is work that a peer should not have us do."""
+    return isinstance(key, rsa.RSAPublicKey) and (
+        key.key_size > policy.max_rsa_bits or key.public_numbers().e >= EXPONENT_LIMIT
+    )
 
 
 def _is_signed_by(child: Certificate, issuer: Certificate) -> bool:
@@ -199,16 +215,17 @@ def check_leaf(
 
 
 def check_path(findings: Findings, path: tuple[Certificate, ...], purpose: Purpose) -> None:
-    """What concerns each certificate of a path and its place in it; the signatures are good already."""
+    """What concerns each certificate of a path and its place in it; signatures that count are good already.
+
+    Where one does not count, by its hash or its key, the path ends with that: anybody can have written the rest.
+    """
     above = path[1:]
     last = path[-1]
+    if not _check_algorithms(findings, path):
+        return
     _check_form(findings, path, purpose)
     for one in path:
         _check_dates(findings, one)
-        _check_key(findings, one)
-        if one is not last:
-            _check_hash(findings, one)
-            findings.passed("signature", one, "the issuer's signature", "good", "RFC 5280, 6.1.3")
         _check_critical(findings, one)
     for issuer in above[:-1]:
         if issuer.extension(x509.ExtendedKeyUsage) is not None or issuer.netscape_type is not None:
@@ -221,14 +238,29 @@ def check_path(findings: Findings, path: tuple[Certificate, ...], purpose: Purpo
     findings.passed("authority", last, "a trusted root", last.subject_text, "RFC 5280, 6.1")
 
 
-def check_signer_path(findings: Findings, path: tuple[Certificate, ...]) -> None:
-    """The same for whoever signs a list: any purpose will do (RFC 5280, 6.3.3 (f))."""
+def _check_algorithms(findings: Findings, path: tuple[Certificate, ...]) -> bool:
+    """Keys and hashes of a path; whether they are such that its signatures mean something."""
+    before = len(findings.checks)
     for one in path:
-        _check_dates(findings, one)
         _check_key(findings, one)
-        _check_critical(findings, one)
         if one is not path[-1]:
             _check_hash(findings, one)
+    sound = all(check.verdict is Verdict.PASSED for check in findings.checks[before:])
+    for one in path[:-1]:
+        if sound:
+            findings.passed("signature", one, "the issuer's signature", "good", "RFC 5280, 6.1.3")
+        else:
+            findings.skipped("signature", one, "a key or a hash of the path does not count", "RFC 5280, 6.1.3")
+    return sound
+
+
+def check_signer_path(findings: Findings, path: tuple[Certificate, ...]) -> None:
+    """The same for whoever signs a list: any purpose will do (RFC 5280, 6.3.3 (f))."""
+    if not _check_algorithms(findings, path):
+        return
+    for one in path:
+        _check_dates(findings, one)
+        _check_critical(findings, one)
     for depth, issuer in enumerate(path[1:]):
         _check_authority(findings, issuer, sum(not one.is_self_issued for one in path[1 : depth + 1]))
 
@@ -409,7 +441,10 @@ def _when(moment: datetime) -> str:
 def _check_key(findings: Findings, one: Certificate) -> None:
     key, policy = one.public_key, findings.policy
     if isinstance(key, rsa.RSAPublicKey):
-        strong, presented = key.key_size >= policy.min_rsa_bits, f"RSA, {key.key_size} bits"
+        strong = key.key_size >= policy.min_rsa_bits and not _is_costly(key, policy)
+        presented = f"RSA, {key.key_size} bits"
+        if key.public_numbers().e >= EXPONENT_LIMIT:
+            presented += " and an exponent out of all proportion"
     elif isinstance(key, ec.EllipticCurvePublicKey):
         strong, presented = key.curve.name in policy.curves, f"elliptic curve {key.curve.name}"
     else:
@@ -417,7 +452,7 @@ def _check_key(findings: Findings, one: Certificate) -> None:
     if strong:
         findings.passed("key strength", one, "a strong key", presented, WeakKey.section)
     else:
-        error = WeakKey(f"The key of {one.subject_text} is too weak for this policy: {presented}.")
+        error = WeakKey(f"The key of {one.subject_text} is not one that this policy takes: {presented}.")
         findings.failed("key strength", one, "a strong key", presented, error)
 
 

@@ -147,10 +147,10 @@ class WeakSignatureHash(CertificateError):
 
 
 class WeakKey(CertificateError):
-    """A key too short, or of a kind that the policy leaves out."""
+    """A key too short, too long to be worked with, or of a kind that the policy leaves out."""
 
     section = "RFC 8446, 4.4.2.2"
-    mend = "Issue a certificate for an RSA key of 2048 bits or more, or an elliptic curve key."
+    mend = "Issue a certificate for an RSA key of 2048 to 8192 bits, or an elliptic curve key."
 
 
 class ConstraintViolation(CertificateError):

@@ -76,6 +76,8 @@ class VerificationPolicy:
     hashes: frozenset[str] = frozenset({"sha256", "sha384", "sha512", "sha3-256", "sha3-384", "sha3-512"})
     """Hashes that a signature may be over; signatures that bring their own, as Ed25519, always may."""
     min_rsa_bits: int = 2048
+    max_rsa_bits: int = 8192
+    """Longer keys are refused before they cost anything."""
     curves: frozenset[str] = frozenset({"secp256r1", "secp384r1", "secp521r1"})
     allowed_clients: tuple[AllowedClient, ...] | None = None
     """Which clients a server lets in, by their certificate's names; None: all whose certificate is good."""
@@ -86,7 +88,7 @@ class VerificationPolicy:
     revocation_of_leaf_alone: bool = False
     """Leave out whether the authorities between leaf and anchor were revoked."""
     max_chain_depth: int = 8
-    """Intermediates in a path."""
+    """Intermediates in a path; self-issued ones, as for a new key of the same authority, may double it."""
     max_signatures: int = 64
     """Signatures verified for one chain."""
     max_path_steps: int = 256

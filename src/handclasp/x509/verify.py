@@ -261,7 +261,8 @@ def _extend(
         if anchor not in path and findings.signed_by(last, anchor):
             yield (*path, anchor)
     depth = sum(not one.is_self_issued for one in path[1:])
-    if depth >= findings.policy.max_chain_depth:
+    most = findings.policy.max_chain_depth
+    if depth >= most or len(path) > 2 * most:
         return
     for issuer in _likely(last, tuple(pool.get(last.issuer_canonical, ()))):
         findings.step()

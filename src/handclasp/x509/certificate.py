@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+import unicodedata
 import warnings
 from collections.abc import Callable, Iterator
 from datetime import datetime
@@ -97,6 +98,10 @@ class Certificate:
         except Exception as error:  # the parser's own errors have no common class
             raise MalformedCertificate(f"A certificate does not parse: {type(error).__name__}.") from None
         return value
+
+    def once(self, name: str, make: Callable[[], Any]) -> Any:
+        """What `make` makes of it, kept under a name; whatever goes wrong in that is `MalformedCertificate`."""
+        return self._get(name, make)
 
     @property
     def parsed(self) -> x509.Certificate:
@@ -333,10 +338,14 @@ def _canonical(der: bytes, parse: Callable[[], x509.Name]) -> tuple[Any, ...]:
 
 def canonical_name(name: x509.Name) -> tuple[Any, ...]:
     """A name as RFC 5280, 7.1 compares it: case and runs of spaces don't count, nor does the string's type."""
-    return tuple(
-        frozenset((attribute.oid, " ".join(str(attribute.value).casefold().split())) for attribute in rdn)
-        for rdn in name.rdns
-    )
+    return tuple(frozenset((attribute.oid, _prepared(str(attribute.value))) for attribute in rdn) for rdn in name.rdns)
+
+
+def _prepared(text: str) -> str:
+    """A string as RFC 4518, 2 prepares it: one form for letters that Unicode can write in several."""
+    if not text.isascii():
+        text = unicodedata.normalize("NFKC", text.casefold())
+    return " ".join(text.casefold().split())
 
 
 def oid_pairs(der: bytes) -> Iterator[tuple[str, str]]:

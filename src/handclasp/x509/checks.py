@@ -496,13 +496,12 @@ def _check_name_constraints(
     findings: Findings, issuer: Certificate, below: tuple[Certificate, ...], *, as_host: bool
 ) -> None:
     """`as_host`: the leaf's common name counts as a host's, and is held to the constraints as one."""
-    constraints = issuer.extension(x509.NameConstraints)
-    if constraints is None:
+    if issuer.extension(x509.NameConstraints) is None:
         return
     for one in below:
         if one.is_self_issued and one is not below[0]:
             continue
-        bad = forbidden_name(constraints, one, findings.compare, common_names=as_host and one is below[0])
+        bad = forbidden_name(issuer, one, findings.compare, common_names=as_host and one is below[0])
         if bad is not None:
             error = ConstraintViolation(f"{issuer.subject_text} may not issue for {bad}.")
             findings.failed("constraints", one, "names that the authority may issue for", bad, error)

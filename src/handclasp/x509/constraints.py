@@ -1,9 +1,15 @@
-"""Which names an authority may issue for (RFC 5280, 4.2.1.10)."""
+"""Which names an authority may issue for (RFC 5280, 4.2.1.10).
+
+Names and subtrees are put into a form that compares quickly once for each certificate: a hostile chain can
+have them compared thousands of times.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from cryptography import x509
@@ -14,46 +20,120 @@ from handclasp.x509.errors import MalformedCertificate
 
 __all__ = ["forbidden_name"]
 
-COMPARABLE = (
-    x509.DNSName,
-    x509.IPAddress,
-    x509.RFC822Name,
-    x509.UniformResourceIdentifier,
-    x509.DirectoryName,
-)
-"""Forms of name that constraints are understood for; others under a constraint are refused (RFC 5280, 4.2.1.10)."""
+Subtrees = dict[type[x509.GeneralName], list[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Name:
+    """A name of a certificate: its kind, the form that is compared, and the one to show."""
+
+    kind: type[x509.GeneralName]
+    form: Any
+    shown: str
 
 
 def forbidden_name(
-    constraints: x509.NameConstraints, one: Certificate, compare: Callable[[], None], *, common_names: bool = False
+    issuer: Certificate, one: Certificate, compare: Callable[[], None], *, common_names: bool = False
 ) -> str | None:
-    """A name of the certificate that the constraints forbid, None where all are allowed; `compare` counts the work.
+    """A name of a certificate that an authority's constraints forbid, None where all are allowed.
 
-    `common_names`: hold the subject's common names to them too, as names of hosts, for who takes them as such.
+    `compare` counts the work. `common_names`: hold the subject's common names to them too, as names of
+    hosts, for who takes them as such.
     """
-    san = one.extension(x509.SubjectAlternativeName)
-    names: list[x509.GeneralName] = [] if san is None else list(san)
-    trees = [*(constraints.permitted_subtrees or ()), *(constraints.excluded_subtrees or ())]
-    if one.subject_name.rdns:
-        names.append(x509.DirectoryName(one.subject_name))
-    if not any(isinstance(name, x509.RFC822Name) for name in names):
-        mails = one.subject_name.get_attributes_for_oid(NameOID.EMAIL_ADDRESS)
-        names += [_mail(str(mail.value)) for mail in mails if str(mail.value).isascii()]
-    if common_names and san is None:
-        commons = one.subject_name.get_attributes_for_oid(NameOID.COMMON_NAME)
-        names += [x509.DNSName(str(common.value)) for common in commons if str(common.value).isascii()]
+    permitted, excluded = issuer.once("subtrees", lambda: _subtrees(issuer))
+    names: tuple[_Name, ...] = one.once("constrained names", lambda: tuple(_names(one)))
+    if common_names and one.extension(x509.SubjectAlternativeName) is None:
+        names = (*names, *_common_names(one))
     for name in names:
-        if not isinstance(name, COMPARABLE) and any(type(tree) is type(name) for tree in trees):
-            return f"a name of a form that is not understood, {type(name).__name__}"
-        if isinstance(name, x509.UniformResourceIdentifier) and not _host_of(name) and _has_uri(trees):
-            return f"{name.value}, which names no host"
-        for subtree in constraints.excluded_subtrees or ():
-            if type(subtree) is type(name) and (_within(compare, name, subtree) or _may_stand_for(name, subtree)):
-                return str(name.value)
-        permitted = [tree for tree in constraints.permitted_subtrees or () if type(tree) is type(name)]
-        if permitted and not any(_within(compare, name, tree) for tree in permitted):
-            return str(name.value)
+        out, within = excluded.get(name.kind, ()), permitted.get(name.kind, ())
+        if not out and not within:
+            continue
+        if name.kind not in _WITHIN:
+            return f"a name of a form that is not understood, {name.kind.__name__}"
+        if name.kind is x509.UniformResourceIdentifier and not name.form:
+            return f"{name.shown}, which names no host"
+        test, strict = _WITHIN[name.kind]
+        for tree in out:
+            compare()
+            if test(name.form, tree) or _may_stand_for(name, tree):
+                return name.shown
+        if not within:
+            continue
+        for tree in within:
+            compare()
+            if (strict or test)(name.form, tree):
+                break
+        else:
+            return name.shown
     return None
+
+
+def _subtrees(issuer: Certificate) -> tuple[Subtrees, Subtrees]:
+    constraints = issuer.extension(x509.NameConstraints)
+    if constraints is None:
+        return {}, {}
+    return _by_kind(constraints.permitted_subtrees), _by_kind(constraints.excluded_subtrees)
+
+
+def _by_kind(trees: Iterable[x509.GeneralName] | None) -> Subtrees:
+    found: Subtrees = defaultdict(list)
+    for tree in trees or ():
+        found[type(tree)].append(_tree_form(tree))
+    return dict(found)
+
+
+def _tree_form(tree: x509.GeneralName) -> Any:
+    if isinstance(tree, x509.DirectoryName):
+        return canonical_name(tree.value)
+    if isinstance(tree, x509.RFC822Name):
+        return _mail_form(tree.value) if "@" in tree.value else ("", _host_form(tree.value))
+    return _host_form(tree.value) if isinstance(tree.value, str) else tree.value
+
+
+def _names(one: Certificate) -> Iterable[_Name]:
+    """The names that constraints may be about: those of the SAN, the subject, and its mail addresses."""
+    san = one.extension(x509.SubjectAlternativeName)
+    subject = one.subject_name
+    if subject.rdns:
+        yield _Name(x509.DirectoryName, one.subject_canonical, one.subject_text)
+    has_mail = False
+    for name in san or ():
+        has_mail = has_mail or isinstance(name, x509.RFC822Name)
+        yield _Name(type(name), _name_form(name), _shown(name))
+    if not has_mail:
+        for mail in subject.get_attributes_for_oid(NameOID.EMAIL_ADDRESS):
+            if str(mail.value).isascii():
+                yield _Name(x509.RFC822Name, _mail_form(_mail(str(mail.value)).value), str(mail.value))
+
+
+def _common_names(one: Certificate) -> Iterable[_Name]:
+    for common in one.subject_name.get_attributes_for_oid(NameOID.COMMON_NAME):
+        if str(common.value).isascii():
+            yield _Name(x509.DNSName, _host_form(str(common.value)), str(common.value))
+
+
+def _shown(name: x509.GeneralName) -> str:
+    return name.value.rfc4514_string() if isinstance(name, x509.DirectoryName) else str(name.value)
+
+
+def _name_form(name: x509.GeneralName) -> Any:
+    if isinstance(name, x509.DNSName):
+        return _host_form(name.value)
+    if isinstance(name, x509.RFC822Name):
+        return _mail_form(name.value)
+    if isinstance(name, x509.UniformResourceIdentifier):
+        return _host_of(name)
+    return canonical_name(name.value) if isinstance(name, x509.DirectoryName) else name.value
+
+
+def _host_form(host: str) -> str:
+    """In lower case and without the dot of a full name, as it is looked up."""
+    return host.lower().removesuffix(".")
+
+
+def _mail_form(address: str) -> tuple[str, str]:
+    local, _, host = address.rpartition("@")
+    return local, _host_form(host)
 
 
 def _mail(text: str) -> x509.RFC822Name:
@@ -63,51 +143,61 @@ def _mail(text: str) -> x509.RFC822Name:
         raise MalformedCertificate(f"A subject has no mail address where one belongs: {error}") from None
 
 
-def _within(compare: Callable[[], None], name: x509.GeneralName, tree: x509.GeneralName) -> bool:
-    """Whether a name lies in a subtree of its own kind (RFC 5280, 4.2.1.10)."""
-    compare()
-    if isinstance(name, x509.DNSName):
-        return _under(name.value.lower(), tree.value.lower())
-    if isinstance(name, x509.IPAddress):
-        address: Any = name.value
-        return address in tree.value
-    if isinstance(name, x509.RFC822Name):
-        return _mail_within(name.value.lower(), tree.value.lower())
-    if isinstance(name, x509.UniformResourceIdentifier):
-        host, wanted = _host_of(name), tree.value.lower()
-        return host.endswith(wanted) if wanted.startswith(".") else host == wanted
-    if isinstance(name, x509.DirectoryName):
-        rdns, prefix = canonical_name(name.value), canonical_name(tree.value)
-        return rdns[: len(prefix)] == prefix
-    return False
-
-
 def _host_of(uri: x509.UniformResourceIdentifier) -> str:
     """The host of a URI by name; empty where it has none, or an address, which constraints can't hold (RFC 5280)."""
     authority = re.split(r"[/?#\\]", uri.value.partition("://")[2], maxsplit=1)[0]
-    host = authority.rpartition("@")[2]
-    if host.startswith("[") or re.fullmatch(r"[0-9.]+(:[0-9]*)?", host):
+    host = _host_form(authority.rpartition("@")[2].partition(":")[0])
+    if re.fullmatch(r"[0-9.]*", host) or not re.fullmatch(r"[a-z0-9_.-]+", host):
         return ""
-    return host.partition(":")[0].lower()
+    return host
 
 
-def _has_uri(trees: list[x509.GeneralName]) -> bool:
-    return any(isinstance(tree, x509.UniformResourceIdentifier) for tree in trees)
-
-
-def _may_stand_for(name: x509.GeneralName, tree: x509.GeneralName) -> bool:
+def _may_stand_for(name: _Name, tree: Any) -> bool:
     """Whether a wildcard covers a name in an excluded subtree below it."""
-    if not isinstance(name, x509.DNSName) or not name.value.startswith("*."):
-        return False
-    return _under(tree.value.lower(), name.value[2:].lower())
+    return name.kind is x509.DNSName and name.form.startswith("*.") and _dns_within(tree, name.form[2:])
 
 
-def _under(host: str, domain: str) -> bool:
+def _dns_within(host: str, domain: str) -> bool:
     return not domain or host == domain or host.endswith("." + domain.removeprefix("."))
 
 
-def _mail_within(address: str, tree: str) -> bool:
-    host = address.rpartition("@")[2]
-    if "@" in tree:
-        return address == tree
-    return host.endswith(tree) if tree.startswith(".") else host == tree
+def _host_within(host: str, tree: str) -> bool:
+    return not tree or (host.endswith(tree) if tree.startswith(".") else host == tree)
+
+
+def _mail_within(address: tuple[str, str], tree: tuple[str, str]) -> bool:
+    """For what is excluded: who may be meant by an address in other letters is meant."""
+    local, host = tree
+    if local:
+        return address[1] == host and address[0].lower() == local.lower()
+    return _host_within(address[1], host)
+
+
+def _mail_within_strictly(address: tuple[str, str], tree: tuple[str, str]) -> bool:
+    """For what is permitted: only the host decides what its local parts mean (RFC 5321, 2.4)."""
+    return _mail_within(address, tree) and tree[0] in ("", address[0])
+
+
+def _address_within(address: Any, network: Any) -> bool:
+    mapped = getattr(address, "ipv4_mapped", None)
+    return address in network or (mapped is not None and mapped in network)
+
+
+def _address_within_strictly(address: Any, network: Any) -> bool:
+    return address in network
+
+
+def _directory_within(rdns: tuple[Any, ...], prefix: tuple[Any, ...]) -> bool:
+    return rdns[: len(prefix)] == prefix
+
+
+Test = Callable[[Any, Any], bool]
+_WITHIN: dict[type[x509.GeneralName], tuple[Test, Test | None]] = {
+    x509.DNSName: (_dns_within, None),
+    x509.IPAddress: (_address_within, _address_within_strictly),
+    x509.RFC822Name: (_mail_within, _mail_within_strictly),
+    x509.UniformResourceIdentifier: (_host_within, None),
+    x509.DirectoryName: (_directory_within, None),
+}
+"""Forms of name that constraints are understood for, and whether a name lies in a subtree of its own form: as
+widely as somebody may take it, for what is excluded, and as narrowly where the second is given, for what is permitted."""

@@ -206,6 +206,15 @@ def test_a_common_name_counts_only_where_the_policy_says_so_and_no_san_is_there(
         ("EXAMPLE.com", "example.com", True),
         ("xn--bcher-kva.example", "bücher.example", True),
         ("example.com", "example.com.evil", False),
+        ("example.com.", "example.com", True),
+        ("example.com..", "example.com", False),
+        ("example.com ", "example.com", False),
+        ("example.com\0.evil", "example.com", False),
+        ("*.xn--bcher-kva.example", "www.bücher.example", True),
+        ("*.example.com", "xn--bcher-kva.example.com", True),
+        ("xn--*.example.com", "xn--bcher-kva.example.com", False),
+        ("", "example.com", False),
+        ("*.", "example", False),
     ],
 )
 def test_names_match_as_rfc9525_has_it(pattern: str, host: str, good: bool) -> None:
@@ -215,10 +224,26 @@ def test_names_match_as_rfc9525_has_it(pattern: str, host: str, good: bool) -> N
         assert not matches(PeerName.of(host), identities, DEPLOYMENT), "a deployment takes no wildcards (S19)"
 
 
-@pytest.mark.parametrize("wrong", ["", "a b", "-a.example", "a..b", "a" * 64, "x." * 130])
+@pytest.mark.parametrize("wrong", ["", ".", "a.example..", "a b", "-a.example", "a..b", "a" * 64, "x." * 130])
 def test_what_is_no_host_name_is_the_callers_mistake(wrong: str) -> None:
     with pytest.raises(UsageError, match="host name"):
         normalize_host(wrong)
+
+
+@pytest.mark.parametrize("written", ["10.0.0.1", "[::1]", "１０.0.0.1", "fe80::1%eth0"])
+def test_an_address_is_one_however_it_is_written(written: str) -> None:
+    """In the digits of another script, in brackets, with the interface that leads to it (RFC 4007, 11.2)."""
+    name = PeerName.of(written)
+    assert name.host is None
+    assert name.address in [ipaddress.ip_address(one) for one in ("10.0.0.1", "::1", "fe80::1")]
+    assert PeerName.of(ipaddress.ip_address("fe80::1%eth0")).address == ipaddress.ip_address("fe80::1")
+
+
+def test_an_address_is_no_common_name(world: World) -> None:
+    """Mission row S18 is about the names of hosts."""
+    bare = make(world, name="10.0.0.1")
+    chain = [bare, world.issuing.certificate]
+    refused(chain, world.root.trust, e.HostNameMismatch, name="10.0.0.1", policy=DEPLOYMENT)
 
 
 @pytest.mark.parametrize("digest", ["md5", "sha1", "sha224"])

@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from handclasp.x509.der import after, content_of, element, oid_text
 from handclasp.x509.errors import MalformedCertificate
+from handclasp.x509.text import shortened
 
 __all__ = ["MAX_SIZE", "NETSCAPE_TYPE", "POLICY_MAPPINGS", "Certificate", "canonical_name", "interned"]
 
@@ -145,7 +146,7 @@ class Certificate:
     def issuer_text(self) -> str:
         """The issuer's name for people."""
         try:
-            text: str = self._get("issuer_text", lambda: self.parsed.issuer.rfc4514_string())
+            text: str = self._get("issuer_text", lambda: shortened(self.parsed.issuer.rfc4514_string()))
         except MalformedCertificate:
             return "(not parsed)"
         return text
@@ -253,9 +254,9 @@ class Certificate:
 
     @property
     def subject_text(self) -> str:
-        """The subject's name for people."""
+        """The subject's name for people, who read no more than its beginning."""
         try:
-            text: str = self._get("subject_text", lambda: self.parsed.subject.rfc4514_string())
+            text: str = self._get("subject_text", lambda: shortened(self.parsed.subject.rfc4514_string()))
         except MalformedCertificate:
             return "(not parsed)"
         return text or "(no subject)"

@@ -13,6 +13,7 @@ from handclasp.errors import UsageError
 from handclasp.x509.certificate import Certificate
 from handclasp.x509.errors import MalformedCertificate
 from handclasp.x509.policy import NamePolicy, VerificationPolicy
+from handclasp.x509.text import listed, printable, shortened
 
 __all__ = ["Identities", "PeerName", "matches", "normalize_host"]
 
@@ -36,19 +37,32 @@ class PeerName:
         if isinstance(name, PeerName):
             return name
         if not isinstance(name, str):
-            return cls(address=name)
-        try:
-            return cls(address=ipaddress.ip_address(name.strip("[]")))
-        except ValueError:
-            return cls(host=normalize_host(name))
+            return cls(address=_without_zone(name))
+        address = _address(name) or _address(host := normalize_host(name))
+        return cls(host=host) if address is None else cls(address=address)
 
     def __str__(self) -> str:
         return self.host if self.host is not None else str(self.address)
 
 
+def _address(text: str) -> Address | None:
+    """The address that a string is; None for a host name."""
+    if text.startswith("[") and text.endswith("]"):
+        text = text[1:-1]
+    try:
+        return _without_zone(ipaddress.ip_address(text))
+    except ValueError:
+        return None
+
+
+def _without_zone(address: Address) -> Address:
+    """Which interface leads to it is of this machine, and stands in no certificate (RFC 4007, 11.2)."""
+    return ipaddress.IPv6Address(int(address)) if getattr(address, "scope_id", None) else address
+
+
 def normalize_host(name: str) -> str:
     """The host name as DNS and certificates have it: A-labels, lower case, no final dot."""
-    text = name.rstrip(".").lower()
+    text = name.removesuffix(".").lower()
     if text.isascii():
         labels = text.split(".")
         if not text or len(text) > 253 or not all(_is_label(label) for label in labels):
@@ -94,7 +108,7 @@ class Identities:
                 uris=() if san is None else tuple(san.get_values_for_type(x509.UniformResourceIdentifier)),
                 emails=() if san is None else tuple(san.get_values_for_type(x509.RFC822Name)),
                 common_names=tuple(str(one.value) for one in subject.get_attributes_for_oid(NameOID.COMMON_NAME)),
-                subject=certificate.subject_text,
+                subject=printable(subject.rfc4514_string()) or "(no subject)",
                 has_san=san is not None,
             )
         except ValueError as error:
@@ -113,9 +127,7 @@ class Identities:
     def presented(self) -> str:
         """The names, for a sentence."""
         names = [*self.dns, *map(str, self.addresses), *self.uris, *self.emails]
-        if names:
-            return ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
-        return f"the subject {self.subject}"
+        return listed(names) if names else f"the subject {shortened(self.subject)}"
 
 
 def matches(name: PeerName, identities: Identities, policy: VerificationPolicy) -> bool:
@@ -134,7 +146,7 @@ def _dns_matches(host: str, pattern: str, wildcards: bool) -> bool:
     """One label for a leftmost "*" that stands alone, and never directly above a top-level domain."""
     if not pattern.isascii():
         return False  # some letters beyond ASCII become ASCII in lower case, as the Kelvin sign does
-    pattern = pattern.rstrip(".").lower()
+    pattern = pattern.removesuffix(".").lower()
     if "*" not in pattern:
         return host == pattern
     if not wildcards or not pattern.startswith("*.") or "*" in pattern[1:]:

@@ -1,0 +1,38 @@
+"""What a certificate says, put so that it can stand in a sentence: a peer chose it, and logs and terminals show it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+__all__ = ["listed", "printable", "shortened"]
+
+LONGEST = 256
+"""Characters of one name that are shown."""
+MOST = 8
+"""Names of one list that are shown."""
+
+
+def printable(text: str) -> str:
+    r"""With what does not print, such as a line's end, as RFC 4514, 2.4 escapes it: its bytes as \xx."""
+    if text.isprintable():
+        return text
+    return "".join(
+        one if one.isprintable() else "".join(f"\\{byte:02x}" for byte in one.encode(errors="surrogatepass"))
+        for one in text
+    )
+
+
+def shortened(text: str) -> str:
+    """As much as somebody reads, printable."""
+    return printable(text if len(text) <= LONGEST else text[:LONGEST] + "…")
+
+
+def listed(names: Iterable[str]) -> str:
+    """The first of some names, with a sign that there are more."""
+    found: list[str] = []
+    for name in names:
+        if len(found) == MOST:
+            found.append("…")
+            break
+        found.append(shortened(name))
+    return ", ".join(found)

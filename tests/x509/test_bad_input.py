@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -24,6 +24,7 @@ from handclasp.errors import UsageError
 from handclasp.x509 import DEFAULT, WEB, Certificate, Purpose, Report, TrustStore, Verdict, verify
 from handclasp.x509 import errors as e
 from handclasp.x509.certificate import MAX_SIZE
+from handclasp.x509.der import after, content_of, oid_text
 
 GOOD = make_chain(leaf(), Link())
 TRUST = TrustStore.of(GOOD.root)
@@ -108,6 +109,45 @@ def test_a_huge_serial_number_is_no_more_than_a_matter_of_form() -> None:
     assert altered(GOOD.chain[0], b"\x02\x02" + serial, b"\x02\x02\xff\xff") != GOOD.chain[0]
     report = judge(altered(GOOD.chain[0], b"\x02\x02" + serial, b"\x02\x02\xff\xff"), GOOD.chain[1])
     assert not report.accepted
+
+
+def test_a_serial_number_too_long_to_be_written_down_is_told_by_its_length() -> None:
+    """Python does not write integers of more than 4300 digits."""
+    old = GOOD.chain[0]
+    start = content_of(old, content_of(old, 0)[0])[0]
+    number = after(old, start)
+    body = old[start:number] + long_tlv(0x02, b"\x7f" * 5000) + old[after(old, number) : after(old, start - 4)]
+    tbs = long_tlv(0x30, body)
+    signature = key_of(1).sign(tbs, ec.ECDSA(hashes.SHA256()))
+    rest = old[after(old, start - 4) :]
+    algorithm = rest[: after(rest, 0)]
+    der = long_tlv(0x30, tbs + algorithm + long_tlv(0x03, b"\0" + signature))
+    assert judge(der, GOOD.chain[1]).accepted
+    report = judge(der, GOOD.chain[1], policy=WEB)
+    assert type(report.error) is e.FormViolation
+    assert "39999 bits" in str(report.error)
+
+
+def long_tlv(tag: int, content: bytes) -> bytes:
+    """In DER, of whatever length."""
+    size = len(content)
+    if size < 256:
+        return bytes((tag, *((0x81,) if size > 127 else ()), size)) + content
+    return tlv(tag, content)
+
+
+def test_an_object_identifier_of_thousands_of_bytes_is_not_worked_out() -> None:
+    with pytest.raises(ValueError, match="of no use"):
+        oid_text(b"\xff" * 100_000 + b"\x01")
+
+
+@pytest.mark.parametrize("odd", ["a\nb", "a\x1b[31mb", "a\u202eb"])
+def test_what_a_peer_calls_itself_can_do_nothing_to_a_log(odd: str) -> None:
+    made = make_chain(leaf(common_name=odd, sans=("a\nb.example", "y" * 50_000, *("x" for _ in range(1000)))), Link())
+    report = judge(*made.chain, trust=TrustStore.of(made.root))
+    told = [str(report.error), *(text for check in report.checks for text in (check.subject, check.presented))]
+    assert all(one.isprintable() and len(one) < 3000 for one in told)
+    assert isinstance(report.error, e.HostNameMismatch)
 
 
 def test_thousands_of_extensions_are_read_once() -> None:

@@ -39,6 +39,7 @@ from handclasp.x509.policies import process_policies
 from handclasp.x509.policy import NamePolicy, Profile, Purpose, RevocationMode, VerificationPolicy
 from handclasp.x509.report import Check, Verdict
 from handclasp.x509.revocation import RevocationSources, RevocationStatus, Signers, Status, check_revocation
+from handclasp.x509.text import listed
 
 __all__ = [
     "Findings",
@@ -348,7 +349,7 @@ def check_client(findings: Findings, leaf: Certificate, identities: Identities) 
     allowed = findings.policy.allowed_clients
     if allowed is None:
         return
-    wanted = ", ".join(map(str, allowed)) or "nobody"
+    wanted = listed(map(str, allowed)) or "nobody"
     if any(one.admits(identities) for one in allowed):
         findings.passed("identity", leaf, wanted, identities.presented(), "RFC 5280, 4.2.1.6")
         return
@@ -366,7 +367,7 @@ def check_must_staple(findings: Findings, leaf: Certificate, staple: bytes | Non
 
 def _check_policies(findings: Findings, path: tuple[Certificate, ...]) -> None:
     outcome = process_policies(path, findings.policy.policies)
-    found = ", ".join(sorted(outcome.policies)) or "none"
+    found = listed(sorted(outcome.policies)) or "none"
     if outcome.refused is None:
         findings.passed("policies", path[0], "as the policy's inputs want", found, "RFC 5280, 6.1.5")
     else:
@@ -398,7 +399,7 @@ def _check_purpose(findings: Findings, one: Certificate, purpose: Purpose, *, si
     usage = one.extension(x509.ExtendedKeyUsage)
     wanted = EKU[purpose]
     if usage is not None and wanted not in usage and ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE not in usage:
-        uses = ", ".join(oid._name if oid._name != "Unknown OID" else oid.dotted_string for oid in usage)
+        uses = listed(oid._name if oid._name != "Unknown OID" else oid.dotted_string for oid in usage)
         error = WrongPurpose(f"The certificate of {one.subject_text} is for {uses}, and not for {purpose.value}.")
         findings.failed("purpose", one, purpose.value, uses, error)
         return
@@ -472,7 +473,7 @@ def _check_critical(findings: Findings, one: Certificate) -> None:
         error = ConstraintViolation(
             f"The certificate of {one.subject_text} has a critical extension that is not understood: {unknown[0]}."
         )
-        findings.failed("constraints", one, "known critical extensions", ", ".join(unknown), error)
+        findings.failed("constraints", one, "known critical extensions", listed(unknown), error)
 
 
 def _check_authority(findings: Findings, issuer: Certificate, below: int) -> None:

@@ -17,6 +17,7 @@ from cryptography.x509.oid import NameOID
 
 from handclasp.x509.certificate import Certificate, canonical_name
 from handclasp.x509.errors import MalformedCertificate
+from handclasp.x509.text import shortened
 
 __all__ = ["forbidden_name"]
 
@@ -103,17 +104,17 @@ def _names(one: Certificate) -> Iterable[_Name]:
     if not has_mail:
         for mail in subject.get_attributes_for_oid(NameOID.EMAIL_ADDRESS):
             if str(mail.value).isascii():
-                yield _Name(x509.RFC822Name, _mail_form(_mail(str(mail.value)).value), str(mail.value))
+                yield _Name(x509.RFC822Name, _mail_form(_mail(str(mail.value)).value), shortened(str(mail.value)))
 
 
 def _common_names(one: Certificate) -> Iterable[_Name]:
     for common in one.subject_name.get_attributes_for_oid(NameOID.COMMON_NAME):
         if str(common.value).isascii():
-            yield _Name(x509.DNSName, _host_form(str(common.value)), str(common.value))
+            yield _Name(x509.DNSName, _host_form(str(common.value)), shortened(str(common.value)))
 
 
 def _shown(name: x509.GeneralName) -> str:
-    return name.value.rfc4514_string() if isinstance(name, x509.DirectoryName) else str(name.value)
+    return shortened(name.value.rfc4514_string() if isinstance(name, x509.DirectoryName) else str(name.value))
 
 
 def _name_form(name: x509.GeneralName) -> Any:
@@ -199,5 +200,7 @@ _WITHIN: dict[type[x509.GeneralName], tuple[Test, Test | None]] = {
     x509.UniformResourceIdentifier: (_host_within, None),
     x509.DirectoryName: (_directory_within, None),
 }
-"""Forms of name that constraints are understood for, and whether a name lies in a subtree of its own form: as
-widely as somebody may take it, for what is excluded, and as narrowly where the second is given, for what is permitted."""
+"""Forms of name that constraints are understood for, and whether a name lies in a subtree of its own form.
+
+As widely as somebody may take it, for what is excluded; where a second is given, more narrowly for what is permitted.
+"""

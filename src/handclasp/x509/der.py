@@ -5,6 +5,10 @@ from __future__ import annotations
 __all__ = ["after", "content_of", "element", "oid_text"]
 
 
+LONGEST_OID = 63
+"""Bytes of the longest object identifier that is looked at; the parser of `cryptography` has the same limit."""
+
+
 def content_of(der: bytes, at: int) -> tuple[int, int]:
     """Where the content of the element at `at` begins and ends; raises `IndexError` past the end."""
     size, at = der[at + 1], at + 2
@@ -31,6 +35,8 @@ def element(der: bytes, at: int, tag: int) -> bytes:
 
 def oid_text(content: bytes) -> str:
     """An object identifier with dots; raises `ValueError`."""
+    if len(content) > LONGEST_OID:
+        raise ValueError("an object identifier of no use")
     arcs, value = [], 0
     for byte in content:
         value = value << 7 | byte & 0x7F

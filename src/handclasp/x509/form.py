@@ -15,6 +15,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from handclasp.x509.certificate import Certificate
 from handclasp.x509.names import Identities
 from handclasp.x509.policy import Profile, Purpose, VerificationPolicy
+from handclasp.x509.text import shortened
 
 __all__ = ["misshapen"]
 
@@ -55,7 +56,9 @@ def _broken(one: Certificate, rules: tuple[tuple[Rule, str], ...]) -> Iterator[t
 
 def _serial(one: Certificate) -> str | None:
     serial = one.serial_number
-    return None if 0 < serial < SERIAL_LIMIT else f"its serial number is {serial}"
+    if serial <= 0:
+        return "its serial number is not positive"
+    return None if serial < SERIAL_LIMIT else f"its serial number has {serial.bit_length()} bits"
 
 
 def _authority_key(one: Certificate) -> str | None:
@@ -142,7 +145,7 @@ def _common_name(one: Certificate) -> str | None:
     presented = {*names.dns, *map(str, names.addresses)}
     for common in names.common_names:
         if common not in presented:
-            return f"its common name {common!r} is none of its alternative names"
+            return f"its common name {shortened(common)!r} is none of its alternative names"
     return None
 
 

@@ -164,6 +164,16 @@ def test_thousands_of_names_are_held_against_constraints_no_more_than_the_budget
     assert type(report.error) is e.BudgetExceeded
 
 
+def test_thousands_of_policies_are_taken_in_no_more_than_the_budget_allows() -> None:
+    policies = [
+        x509.PolicyInformation(x509.ObjectIdentifier(f"1.2.{number}"), None) for number in range(DEFAULT.max_policies)
+    ]
+    basic = x509.BasicConstraints(True, None)
+    chain = GOOD.chain[0], resigned(GOOD.chain[1], basic, x509.CertificatePolicies(policies[:5000]))
+    assert judge(*chain).accepted
+    assert type(judge(*chain, policy=replace(DEFAULT, max_policies=4999)).error) is e.BudgetExceeded
+
+
 def test_thousands_of_intermediates_meet_the_budget() -> None:
     """All of the issuer's name, each with the key of another."""
     old = x509.load_der_x509_certificate(GOOD.chain[1])

@@ -91,12 +91,13 @@ STRONG_KEYS = (
 class _Budget:
     """Work left for one chain, shared by all paths tried."""
 
-    __slots__ = ("names", "signatures", "steps", "verified")
+    __slots__ = ("names", "policies", "signatures", "steps", "verified")
 
     def __init__(self, policy: VerificationPolicy) -> None:
         self.signatures = policy.max_signatures
         self.steps = policy.max_path_steps
         self.names = policy.max_name_comparisons
+        self.policies = policy.max_policies
         self.verified: dict[tuple[bytes, bytes], bool] = {}
 
 
@@ -150,6 +151,12 @@ class Findings:
             raise BudgetExceeded(
                 f"More than {self.policy.max_name_comparisons} names would be held against constraints."
             )
+
+    def take_policies(self, count: int) -> None:
+        """Count policies taken in; raises `BudgetExceeded`."""
+        self.budget.policies -= count
+        if self.budget.policies < 0:
+            raise BudgetExceeded(f"More than {self.policy.max_policies} certificate policies would be taken in.")
 
     def signed_by(self, child: Certificate, issuer: Certificate) -> bool:
         """Whether the issuer's key made the child's signature; each pair is tried once.
@@ -366,7 +373,7 @@ def check_must_staple(findings: Findings, leaf: Certificate, staple: bytes | Non
 
 
 def _check_policies(findings: Findings, path: tuple[Certificate, ...]) -> None:
-    outcome = process_policies(path, findings.policy.policies)
+    outcome = process_policies(path, findings.policy.policies, findings.take_policies)
     found = listed(sorted(outcome.policies)) or "none"
     if outcome.refused is None:
         findings.passed("policies", path[0], "as the policy's inputs want", found, "RFC 5280, 6.1.5")

@@ -6,6 +6,7 @@ hostile chain piles up cost no more than the certificates that carry them.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from cryptography import x509
@@ -50,17 +51,20 @@ class _Node:
 class _State:
     """The variables of RFC 5280, 6.1.2."""
 
-    def __init__(self, inputs: PolicyInputs, length: int) -> None:
+    def __init__(self, inputs: PolicyInputs, length: int, count: Callable[[int], None]) -> None:
+        self.count = count
         self.graph: list[dict[str, _Node]] | None = [{ANY_POLICY: _Node(ANY_POLICY, {ANY_POLICY})}]
         self.explicit = 0 if inputs.require_explicit else length + 1
         self.mapping = 0 if inputs.inhibit_mapping else length + 1
         self.any = 0 if inputs.inhibit_any else length + 1
 
 
-def process_policies(path: tuple[Certificate, ...], inputs: PolicyInputs) -> PolicyOutcome:
-    """Judge a path, leaf first and its anchor last; the anchor itself has no say."""
+def process_policies(
+    path: tuple[Certificate, ...], inputs: PolicyInputs, count: Callable[[int], None] = lambda _: None
+) -> PolicyOutcome:
+    """Judge a path, leaf first and its anchor last; the anchor itself has no say. `count` counts the work."""
     certificates = path[-2::-1] if len(path) > 1 else ()
-    state = _State(inputs, len(certificates))
+    state = _State(inputs, len(certificates), count)
     for index, one in enumerate(certificates):
         last = index == len(certificates) - 1
         _take_policies(state, one, last)
@@ -89,18 +93,23 @@ def _take_policies(state: _State, one: Certificate, last: bool) -> None:
         return
     if state.graph is None:
         return
-    above, level = state.graph[-1], {}
+    state.count(len(extension))
+    above: dict[str, _Node] = state.graph[-1]
+    level: dict[str, _Node] = {}
+    expecting: dict[str, list[_Node]] = {}
+    for node in above.values():
+        for policy in node.expected:
+            expecting.setdefault(policy, []).append(node)
+    any_policy = [above[ANY_POLICY]] if ANY_POLICY in above else []
     named = {policy.policy_identifier.dotted_string for policy in extension}
     for policy in named - {ANY_POLICY}:
-        parents = [node for node in above.values() if policy in node.expected]
-        if not parents and ANY_POLICY in above:
-            parents = [above[ANY_POLICY]]
+        parents = expecting.get(policy, any_policy)
         if parents:
             level[policy] = _child(policy, parents)
     if ANY_POLICY in named and (state.any > 0 or (not last and one.is_self_issued)):
-        for node in above.values():
-            for policy in node.expected - set(level):
-                level[policy] = _child(policy, [other for other in above.values() if policy in other.expected])
+        for policy, parents in expecting.items():
+            if policy not in level:
+                level[policy] = _child(policy, parents)
     state.graph.append(level)
     _prune(state)
 
@@ -151,6 +160,7 @@ def _map(state: _State, one: Certificate) -> str | None:
     mappings = one.policy_mappings
     if not mappings:
         return None
+    state.count(len(mappings))
     if any(ANY_POLICY in pair for pair in mappings):
         return f"{one.subject_text} maps anyPolicy"
     graph = state.graph
@@ -171,7 +181,7 @@ def _map(state: _State, one: Certificate) -> str | None:
         elif issuer in level:
             for parent in level.pop(issuer).parents:
                 parent.children -= 1
-            _prune(state)
+    _prune(state)
     return None
 
 

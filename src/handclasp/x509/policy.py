@@ -95,9 +95,11 @@ class VerificationPolicy:
     """Candidates tried while a path is built."""
     max_name_comparisons: int = 4096
     """Names held against name constraints for one chain."""
+    max_policies: int = 16384
+    """Certificate policies and mappings of them that are taken in for one chain."""
 
     def __post_init__(self) -> None:
-        for name in ("max_signatures", "max_path_steps", "max_name_comparisons"):
+        for name in ("max_signatures", "max_path_steps", "max_name_comparisons", "max_policies"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} has to be at least 1.")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from itertools import pairwise
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -14,40 +13,32 @@ from handclasp.wire.iana import AlertDescription
 from handclasp.x509.certificate import NETSCAPE_TYPE, POLICY_MAPPINGS, Certificate
 from handclasp.x509.constraints import forbidden_name
 from handclasp.x509.errors import (
-    BadStaple,
     BudgetExceeded,
     CertificateError,
     CertificateExpired,
     CertificateNotYetValid,
-    CertificateRevoked,
     ClientNotAllowed,
     ConstraintViolation,
     FormViolation,
     HostNameMismatch,
     MalformedCertificate,
     PolicyViolation,
-    RevocationUnknown,
-    StapleMissing,
     WeakKey,
     WeakSignatureHash,
     WrongPurpose,
 )
 from handclasp.x509.form import misshapen
 from handclasp.x509.names import Identities, PeerName, matches
-from handclasp.x509.ocsp import check_response, must_staple
 from handclasp.x509.policies import process_policies
-from handclasp.x509.policy import NamePolicy, Profile, Purpose, RevocationMode, VerificationPolicy
+from handclasp.x509.policy import NamePolicy, Profile, Purpose, VerificationPolicy
 from handclasp.x509.report import Check, Verdict
-from handclasp.x509.revocation import RevocationSources, RevocationStatus, Signers, Status, check_revocation
 from handclasp.x509.text import listed
 
 __all__ = [
     "Findings",
     "check_client",
     "check_leaf",
-    "check_must_staple",
     "check_path",
-    "check_revoked",
     "check_signer_path",
 ]
 
@@ -76,8 +67,6 @@ UNDERSTOOD = frozenset(
     )
 ) | {POLICY_MAPPINGS, NETSCAPE_TYPE}
 """Extensions whose criticality is honoured; any other that is critical ends the path."""
-
-NO_SOURCES = RevocationSources(())
 
 STRONG_KEYS = (
     ed25519.Ed25519PublicKey,
@@ -273,84 +262,6 @@ def check_signer_path(findings: Findings, path: tuple[Certificate, ...]) -> None
         _check_authority(findings, issuer, sum(not one.is_self_issued for one in path[1 : depth + 1]))
 
 
-def check_revoked(
-    findings: Findings,
-    path: tuple[Certificate, ...],
-    sources: RevocationSources | None,
-    signers: Signers,
-    staple: bytes | None = None,
-) -> None:
-    """Whether a certificate of a path that is good otherwise was taken back (RFC 5280, 6.3)."""
-    policy = findings.policy
-    required = policy.revocation is RevocationMode.REQUIRED
-    if policy.revocation is RevocationMode.OFF:
-        findings.skipped("revocation", path[0], "the policy leaves it out", "RFC 5280, 6.3")
-        return
-    if sources is None and staple is None and not required:
-        findings.skipped("revocation", path[0], "no revocation source was given", "RFC 5280, 6.3")
-        return
-    pairs = list(pairwise(path))
-    if policy.revocation_of_leaf_alone or (sources is None and not required):
-        pairs = pairs[:1]
-    told: list[tuple[Certificate, Certificate, RevocationStatus]] = []
-    for one, issuer in reversed(pairs):
-        try:
-            own = staple if one is path[0] else None
-            told.append((one, issuer, _told_of(findings, one, issuer, sources or NO_SOURCES, signers, own)))
-        except BadStaple as error:
-            findings.failed("revocation", one, "an OCSP response to be believed", str(error), error)
-    # What is revoked leads: it tells more than what is not known.
-    for one, issuer, status in sorted(told, key=lambda entry: entry[2].status is not Status.REVOKED):
-        _note_status(findings, one, issuer, status, required=required)
-
-
-def _note_status(
-    findings: Findings, one: Certificate, issuer: Certificate, status: RevocationStatus, *, required: bool
-) -> None:
-    findings.until = min(findings.until, status.until or findings.until)
-    if status.status is Status.REVOKED:
-        revoked = CertificateRevoked(f"The certificate of {one.subject_text} was {status.why}.")
-        findings.failed("revocation", one, "not revoked", status.why, revoked)
-        return
-    if status.status is Status.GOOD:
-        findings.passed("revocation", one, "not revoked", status.why, "RFC 5280, 6.3")
-        return
-    findings.unsettled.append((one, issuer))
-    if required:
-        unknown = RevocationUnknown(
-            f"Whether the certificate of {one.subject_text} was revoked is not known: {status.why}."
-        )
-        findings.failed("revocation", one, "a current list", status.why, unknown)
-    else:
-        findings.skipped("revocation", one, status.why, "RFC 5280, 6.3")
-
-
-def _told_of(
-    findings: Findings,
-    one: Certificate,
-    issuer: Certificate,
-    sources: RevocationSources,
-    signers: Signers,
-    staple: bytes | None,
-) -> RevocationStatus:
-    """All that is said of a certificate: revoked where any source says so, good where one does, else not known.
-
-    Raises `BadStaple` for a stapled response that says nothing; another such response is passed over.
-    """
-    said = [] if staple is None else [check_response(staple, one, issuer, findings.at)]
-    for response in sources.about(one):
-        try:
-            said.append(check_response(response, one, issuer, findings.at))
-        except BadStaple:
-            continue
-    said.append(check_revocation(one, issuer, sources, findings.at, signers, hashes=findings.policy.hashes))
-    for status in (Status.REVOKED, Status.GOOD):
-        for answer in said:
-            if answer.status is status:
-                return answer
-    return said[-1]
-
-
 def check_client(findings: Findings, leaf: Certificate, identities: Identities) -> None:
     """Whether the policy lets this client in, by one of its names (mission row S20)."""
     allowed = findings.policy.allowed_clients
@@ -363,13 +274,6 @@ def check_client(findings: Findings, leaf: Certificate, identities: Identities) 
     presented = identities.presented()
     error = ClientNotAllowed(f"The client is {presented}; allowed are {wanted}.")
     findings.failed("identity", leaf, wanted, presented, error)
-
-
-def check_must_staple(findings: Findings, leaf: Certificate, staple: bytes | None) -> None:
-    """A certificate that promises a staple comes with one, where it was asked for (RFC 7633)."""
-    if staple is None and must_staple(leaf):
-        error = StapleMissing(f"The certificate of {leaf.subject_text} promises an OCSP response, and none came.")
-        findings.failed("revocation", leaf, "a stapled OCSP response", "none", error)
 
 
 def _check_policies(findings: Findings, path: tuple[Certificate, ...]) -> None:

@@ -24,6 +24,7 @@ from handclasp.x509.names import Address, Identities, PeerName
 from handclasp.x509.policy import DEFAULT, NamePolicy, Purpose, VerificationPolicy
 from handclasp.x509.report import PathTried, Report, Verdict
 from handclasp.x509.revocation import RevocationSources, Signers
+from handclasp.x509.revoked import check_must_staple, check_revoked
 from handclasp.x509.trust import TrustStore
 
 __all__ = ["verify"]
@@ -127,14 +128,14 @@ def _judge(
         if purpose is Purpose.CLIENT_AUTH:
             checks.check_client(findings, leaf, identities)
         if staple_asked:
-            checks.check_must_staple(findings, leaf, staple)
+            check_must_staple(findings, leaf, staple)
         for path in _paths(leaf, chain[1:], trust, findings):
             branch = findings.branch()
             try:
                 checks.check_path(branch, path, purpose)
                 if branch.error is None:
                     signers = _signers(chain, path, trust, findings, revocation)
-                    checks.check_revoked(branch, path, revocation, signers, staple)
+                    check_revoked(branch, path, revocation, signers, staple)
             except MalformedCertificate as error:  # another path may do without it
                 branch.failed("form", leaf, "certificates that can be read", str(error), error)
             tried.append(PathTried(path, tuple(branch.checks), branch.error, tuple(branch.unsettled)))
@@ -243,7 +244,7 @@ def _signers(
         branch = Findings(findings.policy, findings.at, findings.budget)
         checks.check_signer_path(branch, way)
         if branch.error is None:
-            checks.check_revoked(branch, way, revocation, signers)
+            check_revoked(branch, way, revocation, signers)
         return branch.error is None
 
     return signers

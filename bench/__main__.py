@@ -99,7 +99,7 @@ def judged_anew(case: Case) -> Row:
     """The same without the memory of chains already judged."""
     configs, contexts = peers.handclasp_configs(case), peers.ssl_contexts(case)
     memory: Any = sys.modules[judge.__module__]._memory  # type: ignore[attr-defined]
-    interned: Any = sys.modules["handclasp.x509.certificate"].interned  # type: ignore[attr-defined]
+    interned: Any = sys.modules["handclasp.x509.certificate"]._small  # type: ignore[attr-defined]
 
     def step() -> None:
         memory.clear()

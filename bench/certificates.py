@@ -29,7 +29,7 @@ def rows() -> list[Callable[[], Row]]:
 def _forget() -> None:
     modules: Any = sys.modules
     modules["handclasp.x509.verify"]._memory.clear()
-    modules["handclasp.x509.certificate"].interned.cache_clear()
+    modules["handclasp.x509.certificate"]._small.cache_clear()
 
 
 def judged_first() -> Row:

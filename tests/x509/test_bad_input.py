@@ -23,8 +23,9 @@ from tests.x509.chains import HOST, NOW, Link, key_of, leaf, make_chain
 from handclasp.errors import UsageError
 from handclasp.x509 import DEFAULT, WEB, Certificate, Purpose, Report, TrustStore, Verdict, verify
 from handclasp.x509 import errors as e
-from handclasp.x509.certificate import MAX_SIZE
+from handclasp.x509.certificate import LARGE, MAX_SIZE, interned
 from handclasp.x509.der import after, content_of, oid_text
+from handclasp.x509.verify import REMEMBERED_PATHS, REMEMBERED_SIZE
 
 GOOD = make_chain(leaf(), Link())
 TRUST = TrustStore.of(GOOD.root)
@@ -268,6 +269,34 @@ def test_a_certificate_of_an_hour_ago_is_no_longer_remembered_as_good(world: Wor
     assert type(judge(*GOOD.chain, at=NOW + timedelta(days=2)).error) is e.CertificateExpired
     assert judge(*GOOD.chain).accepted
     assert Certificate(GOOD.chain[0]) == Certificate(GOOD.chain[0])
+
+
+def test_a_verdict_that_would_take_much_memory_is_not_remembered() -> None:
+    """What a peer sends beside a good path is kept with the verdict."""
+    trust = TrustStore.of(GOOD.root, self_issued(99))
+    own = x509.SubjectKeyIdentifier.from_public_key(key_of(1).public_key())
+    bait = weakly_signed(resigned(GOOD.chain[1], x509.BasicConstraints(True, None), own))
+    decoys = [bait, *(weakly_signed(self_issued(index)) for index in range(100, 103))]
+    for chain, kept in (
+        (GOOD.chain, True),
+        ((*GOOD.chain, bytes(REMEMBERED_SIZE)), False),
+        ((GOOD.chain[0], *decoys, GOOD.chain[1]), False),
+    ):
+        first = judge(*chain, trust=trust)
+        assert first.accepted
+        assert (judge(*chain, trust=trust) is first) == kept
+        assert (len(first.paths) > REMEMBERED_PATHS) == (chain[1] == bait)
+
+
+def test_a_certificate_that_is_very_large_is_not_kept_parsed() -> None:
+    small, large = resigned(GOOD.chain[1]), resigned(GOOD.chain[1], junk_of(LARGE))
+    assert interned(small) is interned(small)
+    assert interned(large) == interned(large)
+    assert interned(large) is not interned(large)
+
+
+def junk_of(size: int) -> x509.UnrecognizedExtension:
+    return x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3"), bytes(size))
 
 
 def test_parsing_in_threads_leaves_the_filters_of_warnings_alone() -> None:

@@ -102,6 +102,22 @@ def test_a_remembered_verdict_ends_with_its_list(world: World) -> None:
     assert isinstance(later.error, RevocationUnknown)
 
 
+def test_a_remembered_verdict_ends_when_a_list_begins(world: World) -> None:
+    """Until then nothing was known, and that was let pass."""
+    tomorrow = NOW + timedelta(days=1)
+    response = world.issuing.ocsp_response(world.server.certificate, at=tomorrow, revoked_at=NOW)
+    for sources in (
+        RevocationSources.of(crl(world.issuing, world.server, at=tomorrow)),
+        RevocationSources((), [response]),
+    ):
+        arguments: dict[str, Any] = {"trust": world.root.trust, "revocation": sources}
+        arguments |= {"purpose": Purpose.SERVER_AUTH, "name": None}
+        assert verify(world.server.chain, at=NOW, **arguments).accepted
+        later = verify(world.server.chain, at=tomorrow, **arguments)
+        assert isinstance(later.error, CertificateRevoked)
+        assert verify(world.server.chain, at=NOW, **arguments).accepted
+
+
 def test_lists_come_from_files_and_directories(world: World, tmp_path: Path) -> None:
     (tmp_path / "a.crl").write_bytes(crl(world.issuing, world.server))
     (tmp_path / "b.crl").write_bytes(Crl.load_all(crl(world.root))[0].der)

@@ -324,6 +324,8 @@ class Certificate:
 
 CANONICAL_NAMES = 1024
 """Names kept in canonical form: an authority's stands in each certificate that it issued."""
+CANONICAL_SIZE = 1024
+"""Bytes of the longest of them."""
 _canonical_names: dict[bytes, tuple[Any, ...]] = {}
 
 
@@ -333,7 +335,8 @@ def _canonical(der: bytes, parse: Callable[[], x509.Name]) -> tuple[Any, ...]:
         known = canonical_name(parse())
         if len(_canonical_names) >= CANONICAL_NAMES:
             _canonical_names.clear()
-        _canonical_names[der] = known
+        if len(der) <= CANONICAL_SIZE:
+            _canonical_names[der] = known
     return known
 
 
@@ -360,7 +363,15 @@ def oid_pairs(der: bytes) -> Iterator[tuple[str, str]]:
         at = after(outer, at)
 
 
-@lru_cache(maxsize=1024)
+SMALL, LARGE = 1 << 11, 1 << 14
+"""Bytes of certificates that are kept parsed: of a thousand small ones, of a hundred large ones."""
+
+
 def interned(der: bytes) -> Certificate:
-    """The one `Certificate` of these bytes, so that each is parsed once."""
-    return Certificate(der)
+    """The one `Certificate` of these bytes, so that each is parsed once; one that is very large is parsed each time."""
+    size = len(der)
+    return _small(der) if size <= SMALL else _large(der) if size <= LARGE else Certificate(der)
+
+
+_small = lru_cache(maxsize=1024)(Certificate)
+_large = lru_cache(maxsize=128)(Certificate)

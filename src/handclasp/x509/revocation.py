@@ -6,7 +6,9 @@ speak of it are found, checked and asked. The answer is GOOD only when lists for
 
 from __future__ import annotations
 
+import math
 import os
+from bisect import bisect_right
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -56,7 +58,7 @@ class RevocationSources:
     Raises `MalformedResponse` for bytes that are no OCSP response.
     """
 
-    __slots__ = ("_by_issuer", "_by_serial", "crls", "responses")
+    __slots__ = ("_begins", "_by_issuer", "_by_serial", "crls", "responses")
 
     def __init__(self, crls: Iterable[Crl], responses: Iterable[bytes] = ()) -> None:
         self.crls = tuple(crls)
@@ -66,9 +68,12 @@ class RevocationSources:
         self._by_serial: dict[int, list[bytes]] = {}
         for crl in self.crls:
             self._by_issuer.setdefault(crl.issuer, []).append(crl)
+        begins = {crl.this_update.timestamp() for crl in self.crls}
         for response in self.responses:
-            for serial in _serials(response):
-                self._by_serial.setdefault(serial, []).append(response)
+            for one in _single_responses(response):
+                self._by_serial.setdefault(one.serial_number, []).append(response)
+                begins.add(one.this_update_utc.timestamp())
+        self._begins = sorted(begins)
 
     def __repr__(self) -> str:
         return f"<RevocationSources of {len(self.crls)} CRLs and {len(self.responses)} OCSP responses>"
@@ -102,11 +107,15 @@ class RevocationSources:
         """The OCSP responses that name its serial number."""
         return self._by_serial.get(certificate.serial_number, []) if self._by_serial else []
 
+    def steady_until(self, at: float) -> float:
+        """The last moment before one of them begins to count that does not yet; in seconds since 1970."""
+        index = bisect_right(self._begins, at)
+        return math.nextafter(self._begins[index], 0) if index < len(self._begins) else math.inf
 
-def _serials(response: bytes) -> list[int]:
+
+def _single_responses(response: bytes) -> list[Any]:
     try:
-        parsed = ocsp.load_der_ocsp_response(response)
-        return [one.serial_number for one in parsed.responses]
+        return list(ocsp.load_der_ocsp_response(response).responses)
     except Exception as error:  # the parser's own errors have no common class
         raise MalformedResponse(f"An OCSP response does not parse, or says nothing: {error}") from None
 

@@ -8,6 +8,7 @@ A chain already judged is remembered until a date in it comes.
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from datetime import datetime
@@ -31,6 +32,10 @@ __all__ = ["verify"]
 
 REMEMBERED = 512
 """Verdicts kept; the oldest goes first."""
+REMEMBERED_SIZE = 1 << 15
+"""Bytes of chain and staple up to which a verdict is kept; no path needs more."""
+REMEMBERED_PATHS = 8
+"""Paths tried up to which a verdict is kept; each has its checks."""
 
 _Key = tuple[tuple[bytes, ...], int, int, int, Purpose, str | Address | PeerName | None, bytes | None, bool]
 _Judges = tuple[TrustStore, RevocationSources | None, VerificationPolicy]
@@ -73,7 +78,8 @@ def verify(
     except MalformedCertificate as error:
         return _unread(error)
     report = _judge((leaf, *_readable(ders[1:])), sources, policy, purpose, at, wanted)
-    if report.accepted:
+    size = sum(map(len, ders)) + len(staple or b"")
+    if report.accepted and size <= REMEMBERED_SIZE and len(report.paths) <= REMEMBERED_PATHS:
         _remember(key, report, (trust, revocation, policy))
     return report
 
@@ -140,7 +146,8 @@ def _judge(
                 branch.failed("form", leaf, "certificates that can be read", str(error), error)
             tried.append(PathTried(path, tuple(branch.checks), branch.error, tuple(branch.unsettled)))
             if branch.error is None:
-                return _report(leaf, path, tried, identities, branch.until)
+                steady = _steady_until(chain, revocation, at.timestamp())
+                return _report(leaf, path, tried, identities, at, min(steady, branch.until))
     except CertificateError as error:
         findings.error = error
         tried.append(PathTried((leaf,), tuple(findings.checks), error))
@@ -156,6 +163,7 @@ def _report(
     path: tuple[Certificate, ...],
     tried: list[PathTried],
     identities: Identities,
+    at: datetime,
     until: float,
 ) -> Report:
     return Report(
@@ -165,9 +173,23 @@ def _report(
         paths=tuple(tried),
         error=None,
         identities=identities,
-        valid_from=max(one.not_before for one in path).timestamp(),
+        valid_from=at.timestamp(),
         valid_until=min(until, *(one.not_after.timestamp() for one in path)),
     )
+
+
+def _steady_until(chain: tuple[Certificate, ...], revocation: RevocationSources | None, at: float) -> float:
+    """Until when no source of revocation begins to count, and no date comes of who may have signed one."""
+    if revocation is None:
+        return math.inf
+    until = revocation.steady_until(at)
+    for one in chain:
+        try:
+            first, last = one.not_before.timestamp(), one.not_after.timestamp()
+        except MalformedCertificate:
+            continue
+        until = min(until, *(moment for moment in (math.nextafter(first, 0), last) if moment >= at), math.inf)
+    return until
 
 
 def _refusal(leaf: Certificate, tried: list[PathTried], identities: Identities | None) -> Report:

@@ -6,7 +6,9 @@ It comes stapled by the peer, from a file, or in answer to a request of ours.
 from __future__ import annotations
 
 import hashlib
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import Any
 
 from cryptography import x509
@@ -17,18 +19,18 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509 import ocsp
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from handclasp.x509.certificate import Certificate, interned
+from handclasp.x509.certificate import Certificate, canonical_name, interned
+from handclasp.x509.checks import Findings, check_signer_path
 from handclasp.x509.errors import BadStaple
-from handclasp.x509.revocation import RevocationStatus, Status
+from handclasp.x509.policy import DEFAULT, VerificationPolicy
+from handclasp.x509.revocation import SKEW, RevocationStatus, Status
 
 __all__ = ["check_response", "make_request", "must_staple"]
 
 MOST_DAYS = timedelta(days=7)
 """How long a response without an end is believed."""
-SKEW = timedelta(minutes=5)
-"""How far the clock of a responder that answers at once may be ahead of ours."""
-HASHES = frozenset({"sha256", "sha384", "sha512"})
-"""What a response may be signed over; the names in it may be hashed by SHA-1, as RFC 6960 began with."""
+MOST_DELEGATES = 4
+"""Certificates in a response whose signatures are verified."""
 
 
 def must_staple(certificate: Certificate) -> bool:
@@ -49,23 +51,29 @@ def make_request(certificate: Certificate, issuer: Certificate, nonce: bytes | N
 
 
 def check_response(
-    der: bytes, certificate: Certificate, issuer: Certificate, at: datetime, nonce: bytes | None = None
+    der: bytes,
+    certificate: Certificate,
+    issuer: Certificate,
+    at: datetime,
+    nonce: bytes | None = None,
+    policy: VerificationPolicy = DEFAULT,
 ) -> RevocationStatus:
     """What a response says of a certificate; raises `BadStaple` for one that says nothing to be believed.
 
-    With a `nonce` the response has to have it too.
+    With a `nonce` the response has to have it too. The `policy` says which hashes and keys count.
     """
     try:
         response = ocsp.load_der_ocsp_response(der)
         if response.response_status is not ocsp.OCSPResponseStatus.SUCCESSFUL:
             raise BadStaple(f"The OCSP response says {response.response_status.name.lower()}.")
-        _check_signer(response, issuer, at)
+        signer = _signer(response, issuer, at, policy)
         if nonce is not None and not _has_nonce(response, nonce):
             raise BadStaple("The OCSP response has not the nonce of the request: it may be an old one.")
-        one = next((one for one in response.responses if _is_about(one, certificate, issuer)), None)
-        if one is None:
+        found = [_status(one, at) for one in response.responses if _is_about(one, certificate, issuer)]
+        if not found:
             raise BadStaple("The OCSP response is about another certificate.")
-        return _status(one, at)
+        status = next((one for one in found if one.status is Status.REVOKED), found[0])
+        return replace(status, until=min(status.until, signer.not_after.timestamp()))
     except BadStaple:
         raise
     except Exception as error:  # the parser's own errors have no common class
@@ -84,7 +92,8 @@ def _has_nonce(response: ocsp.OCSPResponse, nonce: bytes) -> bool:
 def _status(one: Any, at: datetime) -> RevocationStatus:
     until = one.next_update_utc or one.this_update_utc + MOST_DAYS
     if not one.this_update_utc - SKEW <= at <= until:
-        raise BadStaple(f"The OCSP response is of {one.this_update_utc:%Y-%m-%d} to {until:%Y-%m-%d}.")
+        span = f"{one.this_update_utc:%Y-%m-%d %H:%M:%S} to {until:%Y-%m-%d %H:%M:%S} UTC"
+        raise BadStaple(f"The OCSP response is of {span}; it is {at.astimezone(UTC):%Y-%m-%d %H:%M:%S} now.")
     if one.certificate_status is ocsp.OCSPCertStatus.REVOKED:
         reason = one.revocation_reason.value if one.revocation_reason is not None else "unspecified"
         return RevocationStatus(Status.REVOKED, f"revoked: {reason}")
@@ -97,8 +106,9 @@ def _is_about(one: Any, certificate: Certificate, issuer: Certificate) -> bool:
     if one.serial_number != certificate.serial_number:
         return False
     name = one.hash_algorithm.name
-    key = hashlib.new(name, _key_bits(issuer)).digest()
-    return bool(one.issuer_name_hash == hashlib.new(name, issuer.subject).digest() and one.issuer_key_hash == key)
+    # The same name may be written otherwise above and below; the hash is of the one below (RFC 6960, 4.1.1).
+    names = [hashlib.new(name, der).digest() for der in (certificate.issuer, issuer.subject)]
+    return one.issuer_name_hash in names and bool(one.issuer_key_hash == hashlib.new(name, _key_bits(issuer)).digest())
 
 
 def _key_bits(certificate: Certificate) -> bytes:
@@ -112,29 +122,34 @@ def _key_bits(certificate: Certificate) -> bytes:
     return raw
 
 
-def _check_signer(response: ocsp.OCSPResponse, issuer: Certificate, at: datetime) -> None:
+def _signer(response: ocsp.OCSPResponse, issuer: Certificate, at: datetime, policy: VerificationPolicy) -> Certificate:
     """The issuer itself, or whom it named for this by a certificate of its own (RFC 6960, 4.2.2.2)."""
-    signers = [issuer]
-    for one in response.certificates:
-        delegate = interned(one.public_bytes(Encoding.DER))
-        if delegate != issuer and _is_delegate(delegate, issuer, at):
-            signers.append(delegate)
-    if not any(_is_named(response, signer) and _is_signed(response, signer) for signer in signers):
-        raise BadStaple("The OCSP response is not signed by the certificate's issuer, nor by whom it named.")
+    if _is_named(response, issuer) and _is_signed(response, issuer, policy):
+        return issuer
+    delegates = (interned(one.public_bytes(Encoding.DER)) for one in response.certificates)
+    for delegate in islice((one for one in delegates if _is_named(response, one)), MOST_DELEGATES):
+        if _is_delegate(delegate, issuer, at, policy) and _is_signed(response, delegate, policy):
+            return delegate
+    raise BadStaple("The OCSP response is not signed by the certificate's issuer, nor by whom it named.")
 
 
 def _is_named(response: ocsp.OCSPResponse, signer: Certificate) -> bool:
     if response.responder_key_hash is not None:
         return response.responder_key_hash == hashlib.sha1(_key_bits(signer)).digest()  # noqa: S324  # RFC 6960 names it so
     name = response.responder_name
-    return name is not None and name.public_bytes() == signer.subject
+    return name is not None and canonical_name(name) == signer.subject_canonical
 
 
-def _is_delegate(delegate: Certificate, issuer: Certificate, at: datetime) -> bool:
+def _is_delegate(delegate: Certificate, issuer: Certificate, at: datetime, policy: VerificationPolicy) -> bool:
     uses = delegate.extension(x509.ExtendedKeyUsage)
     if uses is None or ExtendedKeyUsageOID.OCSP_SIGNING not in uses:
         return False
-    if not delegate.not_before <= at <= delegate.not_after or delegate.signature_hash not in (*HASHES, None):
+    findings = Findings(policy, at)
+    check_signer_path(findings, (delegate,))
+    usage = delegate.extension(x509.KeyUsage)
+    if findings.error is not None or delegate.signature_hash not in (*policy.hashes, None):
+        return False
+    if usage is not None and not usage.digital_signature:
         return False
     try:
         delegate.parsed.verify_directly_issued_by(issuer.parsed)
@@ -143,9 +158,9 @@ def _is_delegate(delegate: Certificate, issuer: Certificate, at: datetime) -> bo
     return True
 
 
-def _is_signed(response: ocsp.OCSPResponse, signer: Certificate) -> bool:
+def _is_signed(response: ocsp.OCSPResponse, signer: Certificate, policy: VerificationPolicy) -> bool:
     key, algorithm = signer.public_key, response.signature_hash_algorithm
-    if algorithm is not None and algorithm.name not in HASHES:
+    if algorithm is not None and algorithm.name not in policy.hashes:
         return False
     try:
         if isinstance(key, ec.EllipticCurvePublicKey) and algorithm is not None:

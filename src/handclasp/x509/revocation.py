@@ -11,7 +11,7 @@ import os
 from bisect import bisect_right
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,9 @@ from handclasp.x509.crl import ALL_REASONS, Crl, MalformedCrl
 from handclasp.x509.policy import DEFAULT
 
 __all__ = ["MalformedResponse", "RevocationSources", "RevocationStatus", "Status", "check_revocation"]
+
+SKEW = timedelta(minutes=5)
+"""How far the clock of an OCSP responder that answers at once may be ahead of ours."""
 
 Reasons = frozenset[x509.ReasonFlags]
 Signers = Callable[[tuple[Any, ...]], Iterable[Certificate]]
@@ -72,7 +75,7 @@ class RevocationSources:
         for response in self.responses:
             for one in _single_responses(response):
                 self._by_serial.setdefault(one.serial_number, []).append(response)
-                begins.add(one.this_update_utc.timestamp())
+                begins.add((one.this_update_utc - SKEW).timestamp())
         self._begins = sorted(begins)
 
     def __repr__(self) -> str:

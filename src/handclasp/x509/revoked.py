@@ -80,13 +80,16 @@ def _told_of(
 
     Raises `BadStaple` for a stapled response that says nothing; another such response is passed over.
     """
-    said = [] if staple is None else [check_response(staple, one, issuer, findings.at)]
+    policy = findings.policy
+    said = [] if staple is None else [check_response(staple, one, issuer, findings.at, policy=policy)]
+    if said and said[0].status is Status.UNKNOWN and must_staple(one):
+        raise BadStaple(f"The certificate of {one.subject_text} promises an OCSP response, and {said[0].why}.")
     for response in sources.about(one):
         try:
-            said.append(check_response(response, one, issuer, findings.at))
+            said.append(check_response(response, one, issuer, findings.at, policy=policy))
         except BadStaple:
             continue
-    said.append(check_revocation(one, issuer, sources, findings.at, signers, hashes=findings.policy.hashes))
+    said.append(check_revocation(one, issuer, sources, findings.at, signers, hashes=policy.hashes))
     for status in (Status.REVOKED, Status.GOOD):
         for answer in said:
             if answer.status is status:

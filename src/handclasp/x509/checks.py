@@ -40,6 +40,7 @@ __all__ = [
     "check_leaf",
     "check_path",
     "check_signer_path",
+    "whole",
 ]
 
 EKU = {
@@ -216,15 +217,16 @@ def check_path(findings: Findings, path: tuple[Certificate, ...], purpose: Purpo
 
     Where one does not count, by its hash or its key, the path ends with that: anybody can have written the rest.
     """
-    above = path[1:]
     last = path[-1]
     if not _check_algorithms(findings, path):
         return
-    _check_form(findings, path, purpose)
-    for one in path:
+    judged = whole(findings.policy, path)
+    above = judged[1:]
+    _check_form(findings, path, judged, purpose)
+    for one in judged:
         _check_dates(findings, one)
         _check_critical(findings, one)
-    for issuer in above[:-1]:
+    for issuer in path[1:-1]:
         if issuer.extension(x509.ExtendedKeyUsage) is not None or issuer.netscape_type is not None:
             _check_purpose(findings, issuer, purpose, signs=False)
     as_host = purpose is Purpose.SERVER_AUTH and findings.policy.names is NamePolicy.SAN_THEN_CN
@@ -233,6 +235,11 @@ def check_path(findings: Findings, path: tuple[Certificate, ...], purpose: Purpo
         _check_name_constraints(findings, issuer, path[: depth + 1], as_host=as_host)
     _check_policies(findings, path)
     findings.passed("authority", last, "a trusted root", last.subject_text, "RFC 5280, 6.1")
+
+
+def whole(policy: VerificationPolicy, path: tuple[Certificate, ...]) -> tuple[Certificate, ...]:
+    """Those of a path that are judged as certificates: without the anchor, where that is a name and a key."""
+    return path[:-1] if policy.anchors_by_name_and_key and len(path) > 1 else path
 
 
 def _check_algorithms(findings: Findings, path: tuple[Certificate, ...]) -> bool:
@@ -255,10 +262,11 @@ def check_signer_path(findings: Findings, path: tuple[Certificate, ...]) -> None
     """The same for whoever signs a list: any purpose will do (RFC 5280, 6.3.3 (f))."""
     if not _check_algorithms(findings, path):
         return
-    for one in path:
+    judged = whole(findings.policy, path)
+    for one in judged:
         _check_dates(findings, one)
         _check_critical(findings, one)
-    for depth, issuer in enumerate(path[1:]):
+    for depth, issuer in enumerate(judged[1:]):
         _check_authority(findings, issuer, sum(not one.is_self_issued for one in path[1 : depth + 1]))
 
 
@@ -298,10 +306,14 @@ def _check_name(findings: Findings, leaf: Certificate, identities: Identities, n
     findings.failed("host name", leaf, str(name), presented, error)
 
 
-def _check_form(findings: Findings, path: tuple[Certificate, ...], purpose: Purpose) -> None:
+def _check_form(
+    findings: Findings, path: tuple[Certificate, ...], judged: tuple[Certificate, ...], purpose: Purpose
+) -> None:
     if findings.policy.profile is Profile.PATH:
         return
     for one, wrong, section in misshapen(path, findings.policy, purpose):
+        if one not in judged:
+            continue
         error = FormViolation(f"The certificate of {one.subject_text} is not as {section} wants it: {wrong}.")
         findings.failed("constraints", one, section, wrong, error)
 

@@ -81,6 +81,11 @@ class VerificationPolicy:
     curves: frozenset[str] = frozenset({"secp256r1", "secp384r1", "secp521r1"})
     allowed_clients: tuple[AllowedClient, ...] | None = None
     """Which clients a server lets in, by their certificate's names; None: all whose certificate is good."""
+    anchors_by_name_and_key: bool = False
+    """Whether an anchor counts by its name and key alone (RFC 5280, 6.1.1 (d)), be it expired or of version 1.
+
+    If not, its dates, extensions and constraints count as any certificate's in the path. Its key has to be strong
+    enough either way, and a peer's own certificate that is an anchor itself is always judged whole."""
     policies: PolicyInputs = ANY_POLICIES
     """What certificate policies the path has to be valid under (RFC 5280, 6.1.1)."""
     revocation: RevocationMode = RevocationMode.WHEN_AVAILABLE

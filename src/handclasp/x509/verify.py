@@ -146,8 +146,9 @@ def _judge(
                 branch.failed("form", leaf, "certificates that can be read", str(error), error)
             tried.append(PathTried(path, tuple(branch.checks), branch.error, tuple(branch.unsettled)))
             if branch.error is None:
-                steady = _steady_until(chain, revocation, at.timestamp())
-                return _report(leaf, path, tried, identities, at, min(steady, branch.until))
+                ends = (one.not_after.timestamp() for one in checks.whole(policy, path))
+                until = min(branch.until, _steady_until(chain, revocation, at.timestamp()), *ends)
+                return _report(leaf, path, tried, identities, at, until)
     except CertificateError as error:
         findings.error = error
         tried.append(PathTried((leaf,), tuple(findings.checks), error))
@@ -174,7 +175,7 @@ def _report(
         error=None,
         identities=identities,
         valid_from=at.timestamp(),
-        valid_until=min(until, *(one.not_after.timestamp() for one in path)),
+        valid_until=until,
     )
 
 

@@ -6,9 +6,7 @@ Parsing is `cryptography`'s. Whatever goes wrong in it, on whatever bytes, comes
 
 from __future__ import annotations
 
-import base64
 import hashlib
-import re
 import unicodedata
 import warnings
 from collections.abc import Callable, Iterator
@@ -23,6 +21,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from handclasp.x509.der import after, content_of, element, oid_text
 from handclasp.x509.errors import MalformedCertificate
+from handclasp.x509.pem import blocks
 from handclasp.x509.text import shortened
 
 __all__ = ["MAX_SIZE", "NETSCAPE_TYPE", "POLICY_MAPPINGS", "Certificate", "canonical_name", "interned"]
@@ -33,12 +32,6 @@ MAX_SIZE = 1 << 17
 NETSCAPE_TYPE = x509.ObjectIdentifier("2.16.840.1.113730.1.1")
 POLICY_MAPPINGS = x509.ObjectIdentifier("2.5.29.33")
 RSASSA_PSS = "1.2.840.113549.1.1.10"
-_PEM = re.compile(
-    rb"-----BEGIN (?:X509 |TRUSTED )?CERTIFICATE-----\s(.*?)-----END (?:X509 |TRUSTED )?CERTIFICATE-----",
-    re.S,
-)
-
-
 _quiet_lock = Lock()
 """Filters of warnings are the process's: two threads that set them at a time would leave them set."""
 
@@ -66,12 +59,10 @@ class Certificate:
             certificate = cls(data)
             _ = certificate.parsed
             return [certificate]
-        found = []
-        for block in _PEM.findall(data):
-            try:
-                found.append(interned(base64.b64decode(block, validate=False)))
-            except ValueError:
-                raise MalformedCertificate("A PEM block whose base64 does not decode.") from None
+        try:
+            found = [interned(der) for der in blocks(data, b"CERTIFICATE", b"X509 CERTIFICATE")]
+        except ValueError as error:
+            raise MalformedCertificate(f"PEM that does not decode: {error}.") from None
         if not found:
             raise MalformedCertificate("No certificate in these PEM bytes.")
         return found

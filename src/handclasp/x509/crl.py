@@ -6,8 +6,6 @@ that a list of a million answers as fast as one of ten; what an entry says is pa
 
 from __future__ import annotations
 
-import base64
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from handclasp.errors import UsageError
 from handclasp.x509.certificate import Certificate, canonical_name
 from handclasp.x509.der import after, content_of
+from handclasp.x509.pem import blocks
 
 __all__ = ["Crl", "Entry", "MalformedCrl"]
 
@@ -27,7 +26,6 @@ ALL_REASONS = frozenset(flag for flag in x509.ReasonFlags if flag.name not in ("
 UNDERSTOOD = frozenset(
     {x509.CRLNumber.oid, x509.DeltaCRLIndicator.oid, x509.IssuingDistributionPoint.oid, x509.AuthorityKeyIdentifier.oid}
 )
-_PEM = re.compile(rb"-----BEGIN X509 CRL-----\s(.*?)-----END X509 CRL-----", re.S)
 
 
 class MalformedCrl(UsageError):
@@ -68,9 +66,9 @@ class Crl:
         if b"-----BEGIN" not in data:
             return [cls(data)]
         try:
-            found = [cls(base64.b64decode(block)) for block in _PEM.findall(data)]
-        except ValueError:
-            raise MalformedCrl("A PEM block whose base64 does not decode.") from None
+            found = [cls(der) for der in blocks(data, b"X509 CRL")]
+        except ValueError as error:
+            raise MalformedCrl(f"PEM that does not decode: {error}.") from None
         if not found:
             raise MalformedCrl("No CRL in these PEM bytes.")
         return found

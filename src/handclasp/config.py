@@ -23,7 +23,7 @@ from handclasp.wire.extensions import OidFilter
 from handclasp.wire.iana import CipherSuite, NamedGroup, ProtocolVersion, SignatureScheme
 from handclasp.x509 import DEFAULT, RevocationSources, TrustStore, VerificationPolicy
 from handclasp.x509.identity import Identity
-from handclasp.x509.reload import CrlFiles
+from handclasp.x509.reload import CrlFiles, TrustFiles
 
 if TYPE_CHECKING:
     from handclasp.x509.online import Online
@@ -137,7 +137,7 @@ Answerer = Callable[[Any], Any]
 class Config:
     """What both roles have; build a `ClientConfig` or a `ServerConfig`."""
 
-    trust: TrustStore | None = None
+    trust: TrustStore | TrustFiles | None = None
     identities: Iterable[Identity] = ()
     """A tuple, or a `KeyStore` that reloads."""
     versions: tuple[ProtocolVersion, ...] = (ProtocolVersion.TLS13, ProtocolVersion.TLS12)

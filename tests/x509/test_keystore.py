@@ -14,15 +14,17 @@ from cryptography.hazmat.primitives.serialization import BestAvailableEncryption
 from tests.conftest import World
 from tests.pair import Pair
 
+from handclasp import ClientAuth
 from handclasp.ca import Authority, KeyType
-from handclasp.errors import ConfigError
+from handclasp.errors import ConfigError, PeerError
 from handclasp.wire.extensions import OidFilter
-from handclasp.wire.iana import SignatureScheme
+from handclasp.wire.iana import ProtocolVersion, SignatureScheme
 from handclasp.x509 import DEFAULT, Purpose, RevocationMode
-from handclasp.x509.errors import CertificateRevoked
+from handclasp.x509.errors import CertificateRevoked, RevocationUnknown, UnknownAuthority
 from handclasp.x509.identity import Identity, KeyMismatch, UnreadableIdentity, select
-from handclasp.x509.keys import KeyFileExposed, KeyFilePolicy, KeyFileWarning, UnreadableKey
-from handclasp.x509.reload import CrlFiles, KeyStore
+from handclasp.x509.keys import KeyFileExposed, KeyFilePolicy, KeyFileWarning, UnreadableKey, write_owner_only
+from handclasp.x509.reload import CrlFiles, KeyStore, Reloaded, TrustFiles
+from handclasp.x509.revocation import MalformedResponse
 
 NOW = datetime.datetime.now(UTC)
 SCHEMES = tuple(SignatureScheme)
@@ -139,6 +141,98 @@ def test_lists_are_read_again_when_they_change(world: World, tmp_path: Path) -> 
     assert isinstance(files.error, ConfigError)
     with pytest.raises(ConfigError):
         CrlFiles(tmp_path / "none")
+
+
+def test_authorities_are_read_again_when_they_change(world: World, tmp_path: Path) -> None:
+    path = tmp_path / "roots.pem"
+    path.write_bytes(world.root.certificate_pem)
+    (tmp_path / "notes.txt").write_text("no certificate")
+    for files in (TrustFiles(tmp_path), TrustFiles(path)):
+        client = world.client_config(trust=files, sessions=None)
+        Pair(client, world.server_config()).shake()
+        assert "1 anchors" in repr(files)
+        both = Authority.root("Stranger").certificate_pem + world.root.certificate_pem
+        touch(path, both)
+        Pair(client, world.server_config()).shake()
+        assert len(files.current().anchors) == 2
+        for bad in (both[:-40], b"", both.replace(b"MII", b"NII"), world.root.certificate.der[:-1]):
+            touch(path, bad)
+            Pair(client, world.server_config()).shake()
+            assert isinstance(files.error, ConfigError), bad
+        path.unlink()
+        Pair(client, world.server_config()).shake()
+        assert files.error is not None
+        path.write_bytes(Authority.root("Stranger").certificate_pem)
+        with pytest.raises(UnknownAuthority):
+            Pair(client, world.server_config()).shake()
+        assert files.error is None
+        touch(path, world.root.certificate_pem)
+    for nothing in (tmp_path / "none", tmp_path / "empty"):
+        with pytest.raises((ConfigError, OSError)):
+            TrustFiles(nothing)
+        (tmp_path / "empty").mkdir(exist_ok=True)
+
+
+@pytest.mark.parametrize("version", [ProtocolVersion.TLS12, ProtocolVersion.TLS13], ids=str)
+def test_a_server_asks_for_clients_of_the_authorities_in_force(
+    world: World, tmp_path: Path, version: ProtocolVersion
+) -> None:
+    path = tmp_path / "roots.pem"
+    path.write_bytes(Authority.root("Stranger").certificate_pem)
+    server = world.server_config(trust=TrustFiles(path), client_auth=ClientAuth.REQUIRED, versions=(version,))
+    client = world.client_config(identities=(world.client.identity,), sessions=None)
+    with pytest.raises(PeerError):
+        Pair(client, server).shake()
+    touch(path, world.root.certificate_pem)
+    Pair(client, server).shake()
+
+
+def test_a_server_staples_what_lies_beside_its_certificate_and_notices_when_that_changes(
+    world: World, tmp_path: Path
+) -> None:
+    certificate = world.server.certificate
+    world.server.save(tmp_path, "server")
+    store = KeyStore(tmp_path)
+    policy = replace(DEFAULT, revocation=RevocationMode.REQUIRED, revocation_of_leaf_alone=True)
+    client = world.client_config(verification=policy, sessions=None)
+    with pytest.raises(RevocationUnknown):
+        Pair(client, world.server_config(identities=store)).shake()
+    other = world.issuing.ocsp_response(world.client.certificate)
+    touch(tmp_path / "other.ocsp", other)
+    touch(tmp_path / "server.ocsp", world.issuing.ocsp_response(certificate))
+    Pair(client, world.server_config(identities=store)).shake()
+    touch(tmp_path / "server.ocsp", b"half a file")
+    Pair(client, world.server_config(identities=store)).shake()
+    assert isinstance(store.error, MalformedResponse)
+    touch(tmp_path / "server.ocsp", world.issuing.ocsp_response(certificate, revoked_at=NOW))
+    with pytest.raises(CertificateRevoked):
+        Pair(client, world.server_config(identities=store)).shake()
+    assert store.error is None
+
+
+def test_whatever_is_wrong_with_new_files_the_old_stay_in_force(tmp_path: Path) -> None:
+    """Not only what we foresaw."""
+    path = tmp_path / "file"
+    path.write_bytes(b"1")
+    files = Reloaded((path,), lambda: int(path.read_bytes()))
+    touch(path, b"two")
+    assert files.current() == 1
+    assert isinstance(files.error, ValueError)
+    touch(path, b"3")
+    assert files.current() == 3
+    assert files.error is None
+
+
+def test_a_directory_has_keys_in_der_too(world: World, tmp_path: Path) -> None:
+    key = world.server.private_key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+    (tmp_path / "server.crt").write_bytes(world.server.certificate.der)
+    for name in ("server.key", "server.der"):
+        write_owner_only(tmp_path / name, key)
+        assert [one.leaf for one in KeyStore(tmp_path)] == [world.server.certificate]
+        (tmp_path / name).unlink()
+    (tmp_path / "server.key").write_bytes(b"nothing")
+    with pytest.raises(UnreadableKey):
+        KeyStore(tmp_path)
 
 
 def choose(*identities: Identity, **changes: object) -> Identity | None:

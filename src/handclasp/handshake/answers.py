@@ -21,7 +21,7 @@ from handclasp.questions import (
 from handclasp.sessions import Session
 from handclasp.x509 import Purpose, Report, verify
 from handclasp.x509.identity import Identity, select
-from handclasp.x509.reload import CrlFiles
+from handclasp.x509.reload import CrlFiles, TrustFiles
 
 __all__ = ["DEFAULT_ANSWERS"]
 
@@ -47,11 +47,11 @@ def sign(config: Config, question: Sign) -> bytes:
 def verify_peer(config: Config, question: VerifyPeer) -> Report:
     """The verdict of `x509.verify`; raises the `CertificateError` of a refusal."""
     assert config.trust is not None  # the config refuses to be built otherwise
-    sources = config.revocation
+    trust, sources = config.trust, config.revocation
     judge = verify if config.online is None else config.online.verify
     report = judge(
         question.chain,
-        trust=config.trust,
+        trust=trust.current() if isinstance(trust, TrustFiles) else trust,
         policy=config.verification,
         purpose=Purpose.SERVER_AUTH if question.role == "server" else Purpose.CLIENT_AUTH,
         at=question.at,

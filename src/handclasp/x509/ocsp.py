@@ -23,9 +23,9 @@ from handclasp.x509.certificate import Certificate, canonical_name, interned
 from handclasp.x509.checks import Findings, check_signer_path
 from handclasp.x509.errors import BadStaple
 from handclasp.x509.policy import DEFAULT, VerificationPolicy
-from handclasp.x509.revocation import SKEW, RevocationStatus, Status
+from handclasp.x509.revocation import SKEW, RevocationStatus, Status, single_responses
 
-__all__ = ["check_response", "make_request", "must_staple"]
+__all__ = ["check_response", "is_about", "make_request", "must_staple"]
 
 MOST_DAYS = timedelta(days=7)
 """How long a response without an end is believed."""
@@ -78,6 +78,15 @@ def check_response(
         raise
     except Exception as error:  # the parser's own errors have no common class
         raise BadStaple(f"The OCSP response does not parse: {error}") from None
+
+
+def is_about(der: bytes, certificate: Certificate) -> bool:
+    """Whether a response answers for a certificate, whoever signed it; raises `MalformedResponse`."""
+    for one in single_responses(der):
+        name = hashlib.new(one.hash_algorithm.name, certificate.issuer).digest()
+        if one.serial_number == certificate.serial_number and one.issuer_name_hash == name:
+            return True
+    return False
 
 
 def _has_nonce(response: ocsp.OCSPResponse, nonce: bytes) -> bool:

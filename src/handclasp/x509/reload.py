@@ -1,4 +1,4 @@
-"""Keys and lists that live in files, read again when the files change, without a restart.
+"""Keys, authorities and lists that live in files, read again when the files change, without a restart.
 
 A new file that is bad leaves the old contents in force, and its error in `error`. Looking whether
 something changed costs one `stat` a file; nothing is watched in the background.
@@ -9,17 +9,20 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
-from handclasp.errors import HandclaspError
+from handclasp.errors import ConfigError
 from handclasp.x509.certificate import Certificate
 from handclasp.x509.errors import CertificateError
 from handclasp.x509.identity import Identity, UnreadableIdentity, public_bytes
-from handclasp.x509.keys import KeyFilePolicy, load_private_keys, read_key_file
+from handclasp.x509.keys import KeyFilePolicy, MalformedKey, load_private_keys, read_key_file
+from handclasp.x509.ocsp import is_about
 from handclasp.x509.revocation import RevocationSources
+from handclasp.x509.trust import TrustStore
 
-__all__ = ["CrlFiles", "KeyStore", "Reloaded"]
+__all__ = ["CrlFiles", "KeyStore", "Reloaded", "TrustFiles"]
 
 T = TypeVar("T")
 Signature = tuple[tuple[str, int, int, int], ...]
@@ -50,27 +53,32 @@ class Reloaded(Generic[T]):
         self._signature = signature
         try:
             self._value = self._load()
-        except (HandclaspError, OSError) as error:
+        except Exception as error:  # whatever is wrong with the new files, the old contents stay in force
             self.error = error
         else:
             self.error = None
 
     def _look(self) -> Signature:
-        found = []
-        for path in self._files():
+        found: list[tuple[str, int, int, int]] = []
+        for path in self._paths:
             try:
-                status = path.stat()
+                with os.scandir(path) as entries:
+                    found += sorted(mark for one in entries if (mark := _mark(one)) is not None)
+            except NotADirectoryError:
+                if (mark := _mark(path)) is not None:
+                    found.append(mark)
             except OSError:
                 continue
-            found.append((str(path), status.st_mtime_ns, status.st_size, status.st_ino))
         return tuple(found)
 
-    def _files(self) -> Iterator[Path]:
-        for path in self._paths:
-            if path.is_dir():
-                yield from sorted(path.iterdir())
-            else:
-                yield path
+
+def _mark(file: Path | os.DirEntry[str]) -> tuple[str, int, int, int] | None:
+    """What changes where the file does; None where it is gone."""
+    try:
+        status = file.stat()
+    except OSError:
+        return None
+    return str(os.fspath(file)), status.st_mtime_ns, status.st_size, status.st_ino
 
 
 class CrlFiles(Reloaded[RevocationSources]):
@@ -80,11 +88,51 @@ class CrlFiles(Reloaded[RevocationSources]):
         super().__init__(tuple(map(Path, paths)), lambda: RevocationSources.from_path(*paths))
 
 
+class TrustFiles(Reloaded[TrustStore]):
+    """Trusted authorities in files and directories; use it as a config's `trust`.
+
+    A file of a directory that holds no certificate is passed over; one that holds half of one is bad. Raises
+    `ConfigError` where there is no authority.
+    """
+
+    def __init__(self, *paths: str | os.PathLike[str]) -> None:
+        places = tuple(map(Path, paths))
+        super().__init__(places, lambda: _read_authorities(places))
+
+    @property
+    def subjects(self) -> tuple[bytes, ...]:
+        """The names of those in force, in DER, for a CertificateRequest."""
+        return self.current().subjects
+
+    def __repr__(self) -> str:
+        return f"<TrustFiles of {len(self._value.anchors)} anchors>"
+
+
+def _read_authorities(places: tuple[Path, ...]) -> TrustStore:
+    found: list[Certificate] = []
+    for place in places:
+        for file in sorted(one for one in place.iterdir() if one.is_file()) if place.is_dir() else (place,):
+            data = file.read_bytes()
+            if file is not place and b"-----BEGIN" not in data and not data.startswith(b"\x30"):
+                continue
+            try:
+                certificates = Certificate.load_all(data)
+                for one in certificates:
+                    _ = one.subject_canonical, one.public_key
+            except CertificateError as error:
+                raise ConfigError(f"No trusted authorities could be read from {file}: {error}") from None
+            found += certificates
+    if not found:
+        raise ConfigError(f"No trusted authorities in {', '.join(map(str, places))}.")
+    return TrustStore(found)
+
+
 class KeyStore(Reloaded[tuple[Identity, ...]]):
     """The identities in a directory; use it as a config's `identities`.
 
-    Certificates and keys belong together by their public keys, whatever the files are called. PKCS #12
-    files are read where a password is given. Raises `UnreadableIdentity` where there is no identity.
+    Certificates and keys belong together by their public keys, whatever the files are called, and OCSP
+    responses, in files that end in ".ocsp", by the certificates that they are about: those are stapled.
+    Raises `UnreadableIdentity` where there is no identity.
     """
 
     def __init__(
@@ -105,29 +153,23 @@ class KeyStore(Reloaded[tuple[Identity, ...]]):
 
 def _read_directory(folder: Path, password: bytes | None, exposed: KeyFilePolicy) -> tuple[Identity, ...]:
     chains: list[list[Certificate]] = []
-    keys = {}
+    keys: dict[bytes, Any] = {}
     found: list[Identity] = []
+    staples: list[bytes] = []
     try:
         files = sorted(file for file in folder.iterdir() if file.is_file())
     except OSError as error:
         raise UnreadableIdentity(f"{folder} could not be read: {error.strerror}.") from None
     for file in files:
-        stored = file.suffix in (".p12", ".pfx")
         data = file.read_bytes()
-        if stored or b"PRIVATE KEY-----" in data:
-            data = read_key_file(file, exposed)
-        if b"PRIVATE KEY-----" in data:
-            for key in load_private_keys(data, password):
+        if file.suffix in (".p12", ".pfx"):
+            found.append(Identity.from_pkcs12(read_key_file(file, exposed), password))
+        elif file.suffix == ".ocsp":
+            staples.append(data)
+        else:
+            chains += _certificates_in(file, data)
+            for key in _keys_in(file, data, password, exposed):
                 keys[public_bytes(key.public_key())] = key
-        if b"CERTIFICATE-----" in data:
-            chains.append(Certificate.load_all(data))
-        elif stored:
-            found.append(Identity.from_pkcs12(data, password))
-        elif b"-----BEGIN" not in data and file.suffix in (".der", ".crt", ".cer"):
-            try:
-                chains.append(Certificate.load_all(data))
-            except CertificateError:
-                continue
     for chain in chains:
         own = [one for one in chain if one.key_bytes in keys]
         if own:
@@ -135,4 +177,38 @@ def _read_directory(folder: Path, password: bytes | None, exposed: KeyFilePolicy
             found.append(Identity((own[0], *others), keys[own[0].key_bytes]))
     if not found:
         raise UnreadableIdentity(f"{folder} holds no certificate with its private key.")
-    return tuple(found)
+    return tuple(_stapled(one, staples) for one in found)
+
+
+def _certificates_in(file: Path, data: bytes) -> list[list[Certificate]]:
+    if b"CERTIFICATE-----" in data:
+        return [Certificate.load_all(data)]
+    if b"-----BEGIN" not in data and file.suffix in (".der", ".crt", ".cer"):
+        try:
+            return [Certificate.load_all(data)]
+        except CertificateError:
+            return []
+    return []
+
+
+def _keys_in(file: Path, data: bytes, password: bytes | None, exposed: KeyFilePolicy) -> tuple[Any, ...]:
+    if b"PRIVATE KEY-----" in data:
+        return load_private_keys(read_key_file(file, exposed), password)
+    if b"-----BEGIN" in data or file.suffix not in (".key", ".der"):
+        return ()
+    try:
+        keys = load_private_keys(data, password)
+    except MalformedKey:
+        if file.suffix == ".key":
+            raise
+        return ()  # a certificate
+    read_key_file(file, exposed)
+    return keys
+
+
+def _stapled(identity: Identity, staples: list[bytes]) -> Identity:
+    """The identity with the last of the OCSP responses that is about its certificate."""
+    for staple in staples:
+        if is_about(staple, identity.leaf):
+            identity = replace(identity, ocsp_response=staple)
+    return identity

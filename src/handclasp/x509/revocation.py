@@ -24,7 +24,14 @@ from handclasp.x509.certificate import Certificate, canonical_name
 from handclasp.x509.crl import ALL_REASONS, Crl, MalformedCrl
 from handclasp.x509.policy import DEFAULT
 
-__all__ = ["MalformedResponse", "RevocationSources", "RevocationStatus", "Status", "check_revocation"]
+__all__ = [
+    "MalformedResponse",
+    "RevocationSources",
+    "RevocationStatus",
+    "Status",
+    "check_revocation",
+    "single_responses",
+]
 
 SKEW = timedelta(minutes=5)
 """How far the clock of an OCSP responder that answers at once may be ahead of ours."""
@@ -73,7 +80,7 @@ class RevocationSources:
             self._by_issuer.setdefault(crl.issuer, []).append(crl)
         begins = {crl.this_update.timestamp() for crl in self.crls}
         for response in self.responses:
-            for one in _single_responses(response):
+            for one in single_responses(response):
                 self._by_serial.setdefault(one.serial_number, []).append(response)
                 begins.add((one.this_update_utc - SKEW).timestamp())
         self._begins = sorted(begins)
@@ -116,7 +123,8 @@ class RevocationSources:
         return math.nextafter(self._begins[index], 0) if index < len(self._begins) else math.inf
 
 
-def _single_responses(response: bytes) -> list[Any]:
+def single_responses(response: bytes) -> list[Any]:
+    """The answers of an OCSP response, one for each certificate; raises `MalformedResponse`."""
     try:
         return list(ocsp.load_der_ocsp_response(response).responses)
     except Exception as error:  # the parser's own errors have no common class

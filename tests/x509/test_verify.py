@@ -354,7 +354,8 @@ def test_too_deep_a_chain_is_refused() -> None:
         authority = authority.intermediate(f"CA {depth}", path_length=None)
     chain = authority.server("localhost").chain
     assert judge(chain, root.trust).accepted
-    refused(chain, root.trust, e.UnknownAuthority, policy=replace(DEFAULT, max_chain_depth=3))
+    report = refused(chain, root.trust, e.BudgetExceeded, policy=replace(DEFAULT, max_chain_depth=3))
+    assert "more than the 3 intermediates" in str(report.error)
 
 
 def test_a_verdict_is_remembered_until_a_date_comes(world: World) -> None:

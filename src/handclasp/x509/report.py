@@ -93,7 +93,7 @@ class Report:
     path: tuple[Certificate, ...] | None
     """The accepted path, leaf to anchor; None where there is none."""
     checks: tuple[Check, ...]
-    """Those of the accepted path, or of the one that came furthest."""
+    """Those of the accepted path, or of the one that is nearest to good."""
     paths: tuple[PathTried, ...]
     error: CertificateError | None
     identities: Identities | None

@@ -2,7 +2,7 @@
 
 Paths are built from the leaf upwards, depth first, likely issuers before unlikely ones. Each
 finished path is checked whole, and the first that passes is taken; if none does, the failure
-of the path that came furthest leads. Work is counted, and stops at the policy's budgets.
+of the path that is nearest to good leads. Work is counted, and stops at the policy's budgets.
 A chain already judged is remembered until a date in it comes.
 """
 
@@ -20,8 +20,9 @@ from handclasp.errors import UsageError
 from handclasp.x509 import checks
 from handclasp.x509.certificate import MAX_SIZE, Certificate, interned
 from handclasp.x509.checks import Findings
-from handclasp.x509.errors import CertificateError, MalformedCertificate, UnknownAuthority
+from handclasp.x509.errors import CertificateError, MalformedCertificate, SignatureInvalid, UnknownAuthority
 from handclasp.x509.names import Address, Identities, PeerName
+from handclasp.x509.no_path import why_no_path
 from handclasp.x509.policy import DEFAULT, NamePolicy, Purpose, VerificationPolicy
 from handclasp.x509.report import PathTried, Report, Verdict
 from handclasp.x509.revocation import RevocationSources, Signers
@@ -149,13 +150,15 @@ def _judge(
                 ends = (one.not_after.timestamp() for one in checks.whole(policy, path))
                 until = min(branch.until, _steady_until(chain, revocation, at.timestamp()), *ends)
                 return _report(leaf, path, tried, identities, at, until)
+        if not tried:
+            raise why_no_path(leaf, _by_name(chain[1:]), trust, findings)
+    except (SignatureInvalid, UnknownAuthority) as missing:
+        check = "authority" if isinstance(missing, UnknownAuthority) else "signature"
+        findings.failed(check, leaf, "a path to a trusted root", str(missing), missing)
+        tried.append(PathTried((leaf,), tuple(findings.checks), missing))
     except CertificateError as error:
         findings.error = error
         tried.append(PathTried((leaf,), tuple(findings.checks), error))
-    if not tried:
-        missing = _no_path(leaf, chain, trust)
-        findings.failed("authority", leaf, "a trusted root", str(missing), missing)
-        tried.append(PathTried((leaf,), tuple(findings.checks), missing))
     return _refusal(leaf, tried, identities)
 
 
@@ -194,23 +197,21 @@ def _steady_until(chain: tuple[Certificate, ...], revocation: RevocationSources 
 
 
 def _refusal(leaf: Certificate, tried: list[PathTried], identities: Identities | None) -> Report:
-    """The path that came furthest tells most: the one with the most checks passed before the first failure."""
-    best = max(tried, key=lambda path: sum(check.verdict is Verdict.PASSED for check in path.checks))
+    """The path that is nearest to good leads, whatever ended the search after it.
+
+    That is the one that fails the fewest checks, and of those the one that passes the most.
+    """
+
+    def nearness(path: PathTried) -> tuple[bool, int, int]:
+        verdicts = [check.verdict for check in path.checks]
+        return len(path.certificates) > 1, -verdicts.count(Verdict.FAILED), verdicts.count(Verdict.PASSED)
+
+    best = max(tried, key=nearness)
     error = best.error
     report = Report(leaf=leaf, path=None, checks=best.checks, paths=tuple(tried), error=error, identities=identities)
     if error is not None:
         error.report = report
     return report
-
-
-def _no_path(leaf: Certificate, chain: tuple[Certificate, ...], trust: TrustStore) -> UnknownAuthority:
-    if len(chain) == 1 and leaf.is_self_issued:
-        return UnknownAuthority(f"The certificate of {leaf.subject_text} is signed by itself and not trusted here.")
-    top = chain[-1] if len(chain) > 1 else leaf
-    return UnknownAuthority(
-        f"The certificate of {leaf.subject_text} leads to {top.issuer_text}, which is not among the "
-        f"{len(trust.anchors)} authorities trusted here."
-    )
 
 
 def _paths(

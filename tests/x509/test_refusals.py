@@ -108,3 +108,9 @@ def test_a_changed_certificate_is_no_unknown_authority(forged: int) -> None:
     assert type(report.error) is e.SignatureInvalid
     assert "whose key did not sign it" in told(report)
     assert [check.name for check in report.checks if check.alert is not None] == ["signature"]
+
+
+def test_a_certificate_without_a_subject_is_called_by_its_first_alternative_name() -> None:
+    made = make_chain(leaf(dates="past"), Link())
+    report = judge(made.chain, Certificate(made.root), at=THEN, name=HOST)
+    assert told(report).startswith(f"The certificate of {HOST} expired on")

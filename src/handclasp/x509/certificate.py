@@ -245,12 +245,19 @@ class Certificate:
 
     @property
     def subject_text(self) -> str:
-        """The subject's name for people, who read no more than its beginning."""
+        """The subject for people: the beginning of its name, or of its first alternative name if it has none."""
         try:
-            text: str = self._get("subject_text", lambda: shortened(self.parsed.subject.rfc4514_string()))
+            text: str = self._get("subject_text", self._subject_text)
         except MalformedCertificate:
             return "(not parsed)"
-        return text or "(no subject)"
+        return text
+
+    def _subject_text(self) -> str:
+        text = self.parsed.subject.rfc4514_string()
+        if not text:
+            names = self.extension(x509.SubjectAlternativeName)
+            text = next((str(name.value) for name in names or ()), "(no subject)")
+        return shortened(text)
 
     @property
     def serial_number(self) -> int:

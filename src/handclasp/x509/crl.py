@@ -26,6 +26,8 @@ ALL_REASONS = frozenset(flag for flag in x509.ReasonFlags if flag.name not in ("
 UNDERSTOOD = frozenset(
     {x509.CRLNumber.oid, x509.DeltaCRLIndicator.oid, x509.IssuingDistributionPoint.oid, x509.AuthorityKeyIdentifier.oid}
 )
+REMEMBERED_KEYS = 64
+"""Keys of which a list remembers whether they signed it."""
 
 
 class MalformedCrl(UsageError):
@@ -51,7 +53,7 @@ class Crl:
             start, _ = content_of(der, 0)
             # The parser writes these bytes anew when asked, for a second in a list of a million.
             self._tbs = der[start : after(der, start)]
-            self._keys: set[bytes] = set()
+            self._keys: dict[bytes, bool] = {}
             indirect = self.scope is not None and self.scope.indirect_crl
             self._index = self._by_issuer() if indirect else {self.issuer: self._by_serial()}
         except Exception as error:  # the parser's own errors have no common class
@@ -115,15 +117,19 @@ class Crl:
         return self.this_update <= at and (self.next_update is None or at <= self.next_update)
 
     def signed_by(self, signer: Certificate) -> bool:
-        """Whether this certificate's key made its signature; a key that did is remembered."""
+        """Whether this certificate's key made its signature; the keys asked about last are remembered."""
         key = signer.key_bytes
-        if key not in self._keys:
+        known = self._keys.get(key)
+        if known is None:
             try:
                 self._verify(signer.public_key)
+                known = True
             except (InvalidSignature, ValueError, TypeError, UnsupportedAlgorithm):
-                return False
-            self._keys.add(key)
-        return True
+                known = False
+            if len(self._keys) >= REMEMBERED_KEYS:
+                self._keys.clear()
+            self._keys[key] = known
+        return known
 
     def _verify(self, key: Any) -> None:
         """Return if the key made the signature over the bytes as they came; the parser compared both algorithms."""

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from cryptography.x509 import ocsp
 from handclasp.errors import ConfigError, UsageError
 from handclasp.x509.certificate import Certificate, canonical_name
 from handclasp.x509.crl import ALL_REASONS, Crl, MalformedCrl
+from handclasp.x509.errors import BudgetExceeded
 from handclasp.x509.policy import DEFAULT
 
 __all__ = [
@@ -35,6 +37,9 @@ __all__ = [
 
 SKEW = timedelta(minutes=5)
 """How far the clock of an OCSP responder that answers at once may be ahead of ours."""
+
+MOST_POINTS = 64
+"""Distribution points of a certificate; one with more is not looked into."""
 
 Reasons = frozenset[x509.ReasonFlags]
 Signers = Callable[[tuple[Any, ...]], Iterable[Certificate]]
@@ -182,8 +187,11 @@ def _points(certificate: Certificate, issuer: Certificate) -> list[_Point]:
     own = certificate.issuer_canonical
     extension = certificate.extension(x509.CRLDistributionPoints)
     points = []
+    if extension is not None and len(extension) > MOST_POINTS:
+        raise BudgetExceeded(f"The certificate of {certificate.subject_text} has {len(extension)} distribution points.")
     for one in extension or ():
-        issuers = tuple(canonical_name(n.value) for n in one.crl_issuer or () if isinstance(n, x509.DirectoryName))
+        named = (canonical_name(n.value) for n in one.crl_issuer or () if isinstance(n, x509.DirectoryName))
+        issuers = tuple(dict.fromkeys(named))
         base = issuers[0] if issuers else own
         points.append(
             _Point(
@@ -244,13 +252,12 @@ def _is_signed(crl: Crl, issuer: Certificate, signers: Signers, hashes: frozense
     """By the certificate's own issuer, or by another certificate of the list's issuer that leads to the same anchor."""
     if crl.signature_hash not in (None, *hashes):
         return False
-    candidates = [issuer] if issuer.subject_canonical == crl.issuer else []
-    candidates += [one for one in signers(crl.issuer) if one != issuer]
-    for one in candidates:
-        usage = one.extension(x509.KeyUsage)
-        if (usage is None or usage.crl_sign) and crl.signed_by(one):
-            return True
-    return False
+    own = [issuer] if issuer.subject_canonical == crl.issuer else []
+    # Finding other signers takes work, so they are looked for last.
+    return any(
+        ((usage := one.extension(x509.KeyUsage)) is None or usage.crl_sign) and crl.signed_by(one)
+        for one in chain(own, signers(crl.issuer))
+    )
 
 
 def _delta_of(

@@ -37,6 +37,8 @@ REMEMBERED_SIZE = 1 << 15
 """Bytes of chain and staple up to which a verdict is kept; no path needs more."""
 REMEMBERED_PATHS = 8
 """Paths tried up to which a verdict is kept; each has its checks."""
+MOST_SIGNERS = 8
+"""Signers of lists that are asked about by lists of further signers, and so on."""
 
 _Key = tuple[tuple[bytes, ...], int, int, int, Purpose, str | Address | PeerName | None, bytes | None, bool]
 _Judges = tuple[TrustStore, RevocationSources | None, VerificationPolicy]
@@ -254,7 +256,7 @@ def _signers(
             yield anchor
         yield from (one for one in path if one.subject_canonical == name)
         for one in pool.get(name, ()):
-            if one in path:
+            if one in path or (len(asking) >= MOST_SIGNERS and one not in asking):
                 continue
             if one in asking:
                 yield one  # its own list may tell of itself

@@ -1,0 +1,116 @@
+"""How much work certificates can have us do about whether they were revoked."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
+from tests.x509.chains import DAY, HOST, NOW, key_of
+
+from handclasp.x509 import (
+    DEFAULT,
+    Certificate,
+    Purpose,
+    Report,
+    RevocationMode,
+    RevocationSources,
+    TrustStore,
+    checks,
+    verify,
+)
+from handclasp.x509 import errors as e
+from handclasp.x509.crl import Crl
+from handclasp.x509.revocation import MOST_POINTS
+
+REQUIRED = replace(DEFAULT, revocation=RevocationMode.REQUIRED)
+CA = x509.BasicConstraints(True, None)
+NAMES = x509.SubjectAlternativeName([x509.DNSName(HOST)])
+
+
+def name_of(text: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
+
+
+def certificate(name: str, key: int, *extensions: x509.ExtensionType) -> Certificate:
+    """Issued by the root."""
+    builder = x509.CertificateBuilder().subject_name(name_of(name)).issuer_name(name_of("Root"))
+    builder = builder.public_key(key_of(key).public_key()).serial_number(500 + key)
+    builder = builder.not_valid_before(NOW - DAY).not_valid_after(NOW + DAY)
+    for one in extensions:
+        builder = builder.add_extension(one, critical=True)
+    return Certificate(builder.sign(key_of(0), hashes.SHA256()).public_bytes(Encoding.DER))
+
+
+def crl(issuer: str, key: int, *, indirect: bool = False) -> Crl:
+    builder = x509.CertificateRevocationListBuilder().issuer_name(name_of(issuer)).last_update(NOW - DAY)
+    builder = builder.next_update(NOW + DAY).add_extension(x509.CRLNumber(1), critical=False)
+    if indirect:
+        scope = x509.IssuingDistributionPoint(None, None, False, False, None, True, False)
+        builder = builder.add_extension(scope, critical=True)
+    return Crl(builder.sign(key_of(key), hashes.SHA256()).public_bytes(Encoding.DER))
+
+
+ROOT = certificate("Root", 0, CA)
+
+
+def judge(leaf: Certificate, *others: Certificate, lists: list[Crl], **changes: Any) -> Report:
+    arguments: dict[str, Any] = {"policy": REQUIRED, "purpose": Purpose.SERVER_AUTH, "at": NOW, "name": HOST, **changes}
+    return verify([leaf, *others], trust=TrustStore.of(ROOT), revocation=RevocationSources(lists), **arguments)
+
+
+def points(count: int) -> x509.CRLDistributionPoints:
+    places = [[x509.UniformResourceIdentifier(f"http://example.com/{number}")] for number in range(count)]
+    return x509.CRLDistributionPoints([x509.DistributionPoint(place, None, None, None) for place in places])
+
+
+def test_a_certificate_with_more_distribution_points_than_anybody_has_is_not_looked_into() -> None:
+    lists = [crl("Root", 0)]
+    assert judge(certificate("Leaf", 1, NAMES, points(MOST_POINTS)), lists=lists).accepted
+    many = certificate("Leaf", 1, NAMES, points(MOST_POINTS + 1))
+    assert type(judge(many, lists=lists).error) is e.BudgetExceeded
+    off = replace(DEFAULT, revocation=RevocationMode.OFF)
+    assert judge(many, lists=lists, policy=off).accepted
+
+
+def test_a_list_is_verified_once_by_each_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For each distribution point it is asked about anew, and in each handshake."""
+    made: list[object] = []
+    verify_list = Crl._verify
+
+    def counting(crl: Crl, key: object) -> None:
+        made.append(key)
+        verify_list(crl, key)
+
+    monkeypatch.setattr(Crl, "_verify", counting)
+    leaf = certificate("Leaf", 1, NAMES, points(10))
+    for lists, error in (([crl("Root", 0)], type(None)), ([crl("Root", 9)], e.RevocationUnknown)):
+        made.clear()
+        for _ in range(2):
+            assert type(judge(leaf, lists=lists).error) is error
+        assert len(made) == 1
+
+
+def test_lists_about_signers_of_lists_end_somewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of these may sign the list that would tell of the others; none did."""
+    depths: list[int] = []
+    check = checks.check_signer_path
+
+    def measuring(*arguments: Any) -> None:
+        depths.append(len(list(traceback.walk_stack(sys._getframe()))))
+        check(*arguments)
+
+    monkeypatch.setattr(checks, "check_signer_path", measuring)
+    place = [x509.DirectoryName(name_of("Signer"))]
+    elsewhere = x509.CRLDistributionPoints([x509.DistributionPoint(place, None, None, place)])
+    signers = [certificate("Signer", key, CA, elsewhere) for key in range(100, 160)]
+    leaf = certificate("Leaf", 1, NAMES, elsewhere)
+    report = judge(leaf, *signers, lists=[crl("Signer", 99, indirect=True)])
+    assert type(report.error) is e.BudgetExceeded
+    assert max(depths) - min(depths) < 100

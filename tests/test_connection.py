@@ -34,7 +34,7 @@ from handclasp.questions import (
 from handclasp.record_layer import NotTLS, RecordTooLong
 from handclasp.wire.codec import DecodeError
 from handclasp.wire.iana import AlertDescription, HandshakeType, KeyUpdateRequest
-from handclasp.wire.messages import HandshakeMessage, KeyUpdate, NewSessionTicket
+from handclasp.wire.messages import Finished, HandshakeMessage, KeyUpdate, NewSessionTicket
 from handclasp.wire.messages12 import HelloRequest
 from handclasp.x509.errors import UnknownAuthority
 
@@ -255,6 +255,16 @@ def test_a_client_that_refuses_the_server_tells_it_why(world: World) -> None:
     assert pair.server.heard == AlertDescription.BAD_CERTIFICATE
 
 
+def test_a_client_that_refuses_the_server_sends_its_change_cipher_spec_first(world: World) -> None:
+    """RFC 8446, D.4: what sits between sees one before anything that is protected."""
+    pair = Pair(world.client_config(), world.server_config(), server_name="other.example")
+    sent: list[bytes] = []
+    pair.to_server = lambda data: sent.append(data) or data  # type: ignore[func-returns-value]
+    pair.run()
+    assert isinstance(pair.client.error, PeerError)
+    assert [record[0] for record in records(b"".join(sent[1:]))] == [20, 23]
+
+
 def test_a_peer_without_keys_may_give_its_reason_in_the_clear(world: World) -> None:
     pair = Pair(world.client_config(), world.server_config())
     pair.client.connection.start()
@@ -399,6 +409,20 @@ def test_a_message_may_not_span_a_change_of_keys(world: World) -> None:
     assert isinstance(pair.client.error, UnexpectedMessage)
 
 
+def test_bytes_after_the_servers_finished_are_refused_before_the_client_finishes(world: World) -> None:
+    """RFC 8446, 5.1: the server hears the alert, for the client still has its handshake keys."""
+
+    class FinishedAndMore(Finished):
+        def to_bytes(self) -> bytes:
+            return Finished(self.verify_data).to_bytes() + b"\x04"
+
+    pair = Pair(world.client_config(), world.server_config())
+    pair.server.rewrite(Finished, lambda m: FinishedAndMore(m.verify_data))
+    pair.run()
+    assert isinstance(pair.client.error, UnexpectedMessage)
+    assert pair.server.heard == AlertDescription.UNEXPECTED_MESSAGE
+
+
 # After the handshake.
 
 
@@ -458,8 +482,6 @@ def test_a_client_may_not_send_tickets(world: World) -> None:
 
 @BOTH
 def test_a_message_that_has_no_place_after_the_handshake_is_refused(world: World, version: ProtocolVersion) -> None:
-    from handclasp.wire.messages import Finished
-
     pair = shaken(world, version)
     inject(pair, Finished(b"x" * 12))
     assert isinstance(pair.client.error, UnexpectedMessage)

@@ -104,10 +104,11 @@ def handshake(side: ClientSide, offer: Offer, hello: ServerHello) -> Steps[Estab
     yield from check_finished(side, keys.server)  # steps 19, 21
     master = keys.handshake.master()
     covered = side.transcript.digest()
+    server = read_application(side, keys, master, covered)
     begin_second_flight(side, keys)
     if request is not None:
         yield from answer_request(side, request)  # step 14
-    return finish(side, keys, master, covered, peer, alpn)  # steps 16, 22
+    return finish(side, keys, master, covered, server, peer, alpn)  # steps 16, 22
 
 
 def retry(side: ClientSide, offer: Offer, request: ServerHello) -> Steps[ServerHello]:
@@ -177,6 +178,8 @@ def agree(side: ClientSide, offer: Offer, hello: ServerHello) -> Keys:
     client, server = secret.client_traffic(covered), secret.server_traffic(covered)
     sealer = Sealer13(suite, *client.key_iv(suite))
     keys = Keys(suite, group, resumed, secret, client, server, sealer)
+    if side.config.middlebox_compatibility and not side.ccs_sent:
+        side.send_change_cipher_spec()  # before all that is protected, an alert too (RFC 8446, D.4)
     side.records.next_sealer = sealer
     possible = side.config.suites_for(TLS13)
     side.note_choice("cipher_suite", "server", possible, possible, suite.suite, "the server's choice")
@@ -272,12 +275,13 @@ def recall_server(side: ClientSide, offer: Offer) -> Steps[Peer]:
     return Peer(chain, report)
 
 
-def begin_second_flight(side: ClientSide, keys: Keys) -> None:
-    """From here on the client writes protected records."""
-    if side.config.middlebox_compatibility and not side.ccs_sent:
-        side.send_change_cipher_spec()
+def read_application(side: ClientSide, keys: Keys, master: MasterSecret, covered: bytes) -> TrafficSecret:
+    """The server writes data from here on; bytes after its Finished are refused before we send ours."""
+    server = master.server_traffic(covered)
+    side.note_secret("SERVER_TRAFFIC_SECRET_0", server.secret)
     suite = keys.suite
-    side.write_with(keys.sealer, "handshake", suite.suite)
+    side.read_with(Opener13(suite, *server.key_iv(suite)), "application", suite.suite)
+    return server
 
 
 def answer_request(side: ClientSide, request: CertificateRequest) -> Steps[None]:
@@ -302,18 +306,27 @@ def answer_request(side: ClientSide, request: CertificateRequest) -> Steps[None]
     yield from present_certificate(side, question, request.certificate_request_context, request.extensions)
 
 
+def begin_second_flight(side: ClientSide, keys: Keys) -> None:
+    """From here on the client writes protected records."""
+    side.write_with(keys.sealer, "handshake", keys.suite.suite)
+
+
 def finish(
-    side: ClientSide, keys: Keys, master: MasterSecret, covered: bytes, peer: Peer, alpn: str | None
+    side: ClientSide,
+    keys: Keys,
+    master: MasterSecret,
+    covered: bytes,
+    server: TrafficSecret,
+    peer: Peer,
+    alpn: str | None,
 ) -> Established:
-    """Our Finished, then the application keys; `covered` is the transcript up to the server's Finished."""
+    """Our Finished, then our application key; `covered` is the transcript up to the server's Finished."""
     suite = keys.suite
     side.send(Finished(keys.client.verify_data(side.transcript.digest())))
-    client, server = master.client_traffic(covered), master.server_traffic(covered)
+    client = master.client_traffic(covered)
     exporter = Exporter13(suite.hash_name, master.exporter(covered))
     side.note_secret("CLIENT_TRAFFIC_SECRET_0", client.secret)
-    side.note_secret("SERVER_TRAFFIC_SECRET_0", server.secret)
     side.note_secret("EXPORTER_SECRET", exporter.secret)
-    side.read_with(Opener13(suite, *server.key_iv(suite)), "application", suite.suite)
     side.write_with(Sealer13(suite, *client.key_iv(suite)), "application", suite.suite)
     return Established(
         version=TLS13,

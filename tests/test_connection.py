@@ -10,6 +10,7 @@ from tests.conftest import World
 from tests.pair import Pair, records
 
 from handclasp import ClientAuth, ClientConnection, Limits, ProtocolVersion, ServerConnection
+from handclasp.crypto.protection import BadRecordMac, ProtectedChangeCipherSpec
 from handclasp.endings import (
     ConnectionClosed,
     HandshakePending,
@@ -34,7 +35,7 @@ from handclasp.questions import (
 from handclasp.record_layer import NotTLS, RecordTooLong
 from handclasp.wire.codec import DecodeError
 from handclasp.wire.iana import AlertDescription, HandshakeType, KeyUpdateRequest
-from handclasp.wire.messages import Finished, HandshakeMessage, KeyUpdate, NewSessionTicket
+from handclasp.wire.messages import EncryptedExtensions, Finished, HandshakeMessage, KeyUpdate, NewSessionTicket
 from handclasp.wire.messages12 import HelloRequest
 from handclasp.x509.errors import UnknownAuthority
 
@@ -259,7 +260,12 @@ def test_a_client_that_refuses_the_server_sends_its_change_cipher_spec_first(wor
     """RFC 8446, D.4: what sits between sees one before anything that is protected."""
     pair = Pair(world.client_config(), world.server_config(), server_name="other.example")
     sent: list[bytes] = []
-    pair.to_server = lambda data: sent.append(data) or data  # type: ignore[func-returns-value]
+
+    def keep(data: bytes) -> bytes:
+        sent.append(data)
+        return data
+
+    pair.to_server = keep
     pair.run()
     assert isinstance(pair.client.error, PeerError)
     assert [record[0] for record in records(b"".join(sent[1:]))] == [20, 23]
@@ -273,6 +279,20 @@ def test_a_peer_without_keys_may_give_its_reason_in_the_clear(world: World) -> N
     pair.server.receive(b"\x15\x03\x03\x00\x02\x02\x30")
     assert isinstance(pair.server.error, PeerAlert)
     assert pair.server.error.description == AlertDescription.UNKNOWN_CA
+
+
+@pytest.mark.parametrize("renewed", [False, True], ids=["at once", "after a KeyUpdate"])
+@pytest.mark.parametrize("to_client", [True, False], ids=["to the client", "to the server"])
+def test_an_unprotected_close_notify_does_not_cut_the_data_short(world: World, to_client: bool, renewed: bool) -> None:
+    """RFC 8446, 6.1: the end of the data is authentic, or it is none."""
+    pair = shaken(world, client={"sessions": None})
+    victim, peer = (pair.client, pair.server) if to_client else (pair.server, pair.client)
+    if renewed:
+        peer.connection.update_keys(request_peer=False)
+        pair.carry()
+    victim.receive(b"\x15\x03\x03\x00\x02\x01\x00")
+    assert isinstance(victim.error, BadRecordMac)
+    assert not victim.connection.peer_closed
 
 
 # Limits against a hostile peer.
@@ -359,6 +379,20 @@ def test_change_cipher_spec_has_its_place(world: World, when: str) -> None:
     server.start()
     with pytest.raises(UnexpectedMessage):
         server.receive_data(b"\x14\x03\x03\x00\x01" + (b"\x02" if when == "wrong body" else b"\x01"))
+
+
+def test_a_change_cipher_spec_is_never_protected_in_tls13(world: World) -> None:
+    """RFC 8446, 5."""
+    pair = Pair(world.client_config(), world.server_config())
+
+    def protected_first(message: EncryptedExtensions) -> EncryptedExtensions:
+        pair.server.connection._records._write(20, b"\x01")
+        return message
+
+    pair.server.rewrite(EncryptedExtensions, protected_first)
+    pair.run()
+    assert isinstance(pair.client.error, ProtectedChangeCipherSpec)
+    assert pair.server.heard == AlertDescription.UNEXPECTED_MESSAGE
 
 
 def test_a_change_cipher_spec_before_its_time_is_refused_in_tls12(world: World) -> None:

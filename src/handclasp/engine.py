@@ -165,6 +165,7 @@ class Engine:
         self.established = established
         self._handshake = self._side = self._wait = None
         self._counts = {}
+        self._records.handshake_over = True
         self._records.flush()
         if self._observer is not None:
             self._observer(Finish(established.version, established.resumed))

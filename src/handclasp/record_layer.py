@@ -68,6 +68,7 @@ class RecordLayer:
         "_position",
         "_seen_any",
         "handshake_in",
+        "handshake_over",
         "max_message",
         "next_sealer",
         "opener",
@@ -91,6 +92,8 @@ class RecordLayer:
         self._position = 0
         self.handshake_in: bytes | bytearray = b""
         """What has come of handshake messages and is not yet taken; not empty in the middle of one."""
+        self.handshake_over = False
+        """Whether both sides have keys for sure, so that no alert may come unprotected any more."""
         self._seen_any = False
 
     # Outgoing.
@@ -219,12 +222,15 @@ class RecordLayer:
     def _is_plain(self, opener: Opener, content_type: int, size: int) -> bool:
         """TLS 1.3's records without protection: change_cipher_spec, and the alert of a peer without keys.
 
-        Such an alert is not authentic. Taking its word ends the connection, which refusing it
-        would do too, and keeps the reason that the peer gave.
+        Such an alert is not authentic. Taking its word ends the handshake, which refusing it
+        would do too, and keeps the reason that the peer gave. After the handshake it would be an
+        end of the data that anybody could make.
         """
         if not opener.is_tls13:
             return False
-        return content_type == CHANGE_CIPHER_SPEC_TYPE or (content_type == ALERT and opener.sequence == 0 and size == 2)
+        return content_type == CHANGE_CIPHER_SPEC_TYPE or (
+            content_type == ALERT and opener.sequence == 0 and size == 2 and not self.handshake_over
+        )
 
     def _check_looks_like_tls(self, data: bytes | bytearray, at: int, have: int) -> None:
         first = bytes(data[at : at + min(have, 16)])

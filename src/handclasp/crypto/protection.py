@@ -23,6 +23,7 @@ __all__ = [
     "EmptyInnerPlaintext",
     "Opener12",
     "Opener13",
+    "ProtectedChangeCipherSpec",
     "RecordOverflow",
     "Sealer12",
     "Sealer13",
@@ -32,6 +33,7 @@ __all__ = [
 SEQUENCE_END = (1 << 64) - 1
 _SUFFIXES = tuple(bytes((code,)) for code in range(256))
 APPLICATION_DATA = int(ContentType.APPLICATION_DATA)
+CHANGE_CIPHER_SPEC_TYPE = int(ContentType.CHANGE_CIPHER_SPEC)
 
 
 class BadRecordMac(PeerError):
@@ -54,6 +56,13 @@ class EmptyInnerPlaintext(PeerError):
 
     alert = AlertDescription.UNEXPECTED_MESSAGE
     section = "RFC 8446, 5.4"
+
+
+class ProtectedChangeCipherSpec(PeerError):
+    """A change_cipher_spec inside a protected record, where TLS 1.3 has none (RFC 8446, 5)."""
+
+    alert = AlertDescription.UNEXPECTED_MESSAGE
+    section = "RFC 8446, 5"
 
 
 class SequenceExhausted(HandclaspError):
@@ -149,11 +158,19 @@ class Opener13(_Protection):
         self.sequence = sequence + 1
         if len(inner) > MAX_PLAINTEXT + 1:
             raise RecordOverflow(f"A record with {len(inner) - 1} bytes of content and padding.")
-        if not inner or not inner[-1]:
-            inner = inner.rstrip(b"\0")
-            if not inner:
-                raise EmptyInnerPlaintext("A protected record has no content type.")
+        if not inner or inner[-1] <= CHANGE_CIPHER_SPEC_TYPE:
+            inner = _without_padding(inner)
         return inner[-1], inner[:-1]
+
+
+def _without_padding(inner: bytes) -> bytes:
+    """The content and its type, where zeros follow or the type is one that is never protected."""
+    inner = inner.rstrip(b"\0")
+    if not inner:
+        raise EmptyInnerPlaintext("A protected record has no content type.")
+    if inner[-1] == CHANGE_CIPHER_SPEC_TYPE:
+        raise ProtectedChangeCipherSpec("A change_cipher_spec came protected.")
+    return inner
 
 
 class Sealer12(_Protection):

@@ -16,7 +16,8 @@ from handclasp.facts import MessageSeen, PeerChecked
 from handclasp.handshake import errors
 from handclasp.sessions import ClientSessions, ServerSessions, Session, TicketKeys
 from handclasp.wire.extensions import OfferedPsks, find, pack
-from handclasp.wire.messages import ClientHello
+from handclasp.wire.iana import ExtensionType
+from handclasp.wire.messages import ClientHello, EncryptedExtensions, ServerHello
 from handclasp.x509.errors import UnknownAuthority
 
 TLS12, TLS13 = ProtocolVersion.TLS12, ProtocolVersion.TLS13
@@ -70,6 +71,18 @@ def test_a_session_is_not_resumed_for_another_name(world: World, version: Protoc
     client, server = world.client_config(versions=(version,)), world.server_config()
     assert not resumed(Pair(client, server))
     assert not resumed(Pair(client, server, server_name="example.com"))
+
+
+@BOTH
+def test_a_resumption_does_not_speak_of_the_servers_name(world: World, version: ProtocolVersion) -> None:
+    """RFC 6066, 3: the answer to server_name is for whole handshakes."""
+    client, server = world.client_config(versions=(version,)), world.server_config()
+    kind = EncryptedExtensions if version == TLS13 else ServerHello
+    for expected in (False, True):
+        pair = Pair(client, server)
+        assert resumed(pair) == expected
+        [said] = [f.message for f in pair.client.facts if isinstance(f, MessageSeen) and type(f.message) is kind]
+        assert (ExtensionType.SERVER_NAME in said.extensions) != expected  # type: ignore[attr-defined]
 
 
 @BOTH

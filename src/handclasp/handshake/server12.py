@@ -189,7 +189,7 @@ def resume(
         peer.report = yield from verify_peer(side, "client", chain, resumed=True)
     extended = bool(session.extended_master_secret)
     side.transcript.start(suite.hash_name)
-    say_hello(side, hello, suite.suite, random, hello.legacy_session_id, extended, alpn, staple=False)
+    say_hello(side, hello, suite.suite, random, hello.legacy_session_id, extended, alpn, staple=False, resumed=True)
     keys = Keys12(side, suite, session.secret, hello.random, random)
     yield from give_ticket(side, hello, keys, peer, alpn, extended, b"")
     first = keys.send_finished(side)
@@ -264,8 +264,9 @@ def say_hello(
     alpn: str | None,
     *,
     staple: bool,
+    resumed: bool = False,
 ) -> None:
-    """ServerHello (RFC 5246, 7.4.1.3)."""
+    """ServerHello (RFC 5246, 7.4.1.3); a resumption doesn't speak of the name (RFC 6066, 3)."""
     offered = hello.extensions
     extensions: dict[ExtensionType, bytes] = {}
     if (
@@ -277,7 +278,7 @@ def say_hello(
         extensions[ExtensionType.EXTENDED_MASTER_SECRET] = b""
     if ExtensionType.EC_POINT_FORMATS in offered:
         extensions |= pack(ECPointFormats([ECPointFormat.UNCOMPRESSED]))
-    if side.server_name is not None:
+    if side.server_name is not None and not resumed:
         extensions[ExtensionType.SERVER_NAME] = b""
     if alpn is not None:
         extensions |= pack(ALPN([alpn.encode()]))

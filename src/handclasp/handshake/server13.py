@@ -99,7 +99,7 @@ def handshake(side: ServerSide, hello: ClientHello, alpn: str | None) -> Steps[E
     suite = choose_suite(side, hello)  # steps 6, 7
     hello, before = yield from settle_group(side, hello, suite)
     agreement = yield from agree(side, hello, before, suite)  # steps 10, 18
-    say_extensions(side, alpn)
+    say_extensions(side, alpn, resumed=agreement.session is not None)
     if agreement.session is None:
         request_certificate(side)  # step 11
         yield from authenticate(side, hello)  # step 9
@@ -343,10 +343,10 @@ def transcript_of(covered: bytes, suite: SuiteParameters) -> bytes:
     return hashlib.new(suite.hash_name, covered).digest()
 
 
-def say_extensions(side: ServerSide, alpn: str | None) -> None:
-    """EncryptedExtensions (RFC 8446, 4.3.1)."""
+def say_extensions(side: ServerSide, alpn: str | None, *, resumed: bool) -> None:
+    """EncryptedExtensions (RFC 8446, 4.3.1); a resumption doesn't speak of the name (RFC 6066, 3)."""
     extensions: dict[ExtensionType, bytes] = {}
-    if side.server_name is not None:
+    if side.server_name is not None and not resumed:
         extensions[ExtensionType.SERVER_NAME] = b""
     if alpn is not None:
         extensions |= pack(ALPN([alpn.encode()]))

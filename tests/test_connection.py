@@ -535,6 +535,13 @@ def test_a_renegotiation_is_declined_and_the_session_goes_on(world: World) -> No
     assert isinstance(pair.client.error, LimitExceeded)
 
 
+def test_a_wish_to_renegotiate_has_no_body(world: World) -> None:
+    pair = shaken(world, TLS12)
+    pair.server.connection._records.write_handshake(b"\0\0\0\1x")
+    pair.carry()
+    assert isinstance(pair.client.error, DecodeError)
+
+
 def test_no_key_is_updated_in_tls12_or_after_close(world: World) -> None:
     with pytest.raises(HandshakePending):
         shaken(world, TLS12).client.connection.update_keys()

@@ -52,6 +52,7 @@ from handclasp.wire.iana import (
     ProtocolVersion,
 )
 from handclasp.wire.messages import HandshakeMessage, KeyUpdate, NewSessionTicket
+from handclasp.wire.messages12 import HelloRequest
 from handclasp.wire.records import CHANGE_CIPHER_SPEC
 
 __all__ = ["Engine"]
@@ -336,6 +337,8 @@ class Engine:
         wish = HandshakeType.HELLO_REQUEST if self.role == "client" else HandshakeType.CLIENT_HELLO
         if raw[0] != wish:
             raise UnexpectedMessage(f"{_name(raw)} came after the handshake.")
+        if self.role == "client":
+            HelloRequest.parse(raw)
         self._count("wishes to renegotiate", self._config.limits.warning_alerts)
         if not self._write_closed:
             self._send_alert(AlertLevel.WARNING, AlertDescription.NO_RENEGOTIATION)

@@ -14,9 +14,10 @@ from handclasp.endings import PeerAlert
 from handclasp.events import TicketReceived
 from handclasp.facts import MessageSeen, PeerChecked
 from handclasp.handshake import errors
+from handclasp.questions import FindSession, KeepSession
 from handclasp.sessions import ClientSessions, ServerSessions, Session, TicketKeys
-from handclasp.wire.extensions import OfferedPsks, find, pack
-from handclasp.wire.iana import ExtensionType
+from handclasp.wire.extensions import OfferedPsks, PskKeyExchangeModes, find, pack
+from handclasp.wire.iana import ExtensionType, PskKeyExchangeMode
 from handclasp.wire.messages import ClientHello, EncryptedExtensions, ServerHello
 from handclasp.x509.errors import UnknownAuthority
 
@@ -82,7 +83,7 @@ def test_a_resumption_does_not_speak_of_the_servers_name(world: World, version: 
         pair = Pair(client, server)
         assert resumed(pair) == expected
         [said] = [f.message for f in pair.client.facts if isinstance(f, MessageSeen) and type(f.message) is kind]
-        assert (ExtensionType.SERVER_NAME in said.extensions) != expected  # type: ignore[attr-defined]
+        assert (ExtensionType.SERVER_NAME in said.extensions) != expected
 
 
 @BOTH
@@ -106,6 +107,28 @@ def test_an_old_session_is_not_resumed(world: World, version: ProtocolVersion) -
     assert not resumed(Pair(client, server))
     clock.now += 61
     assert not resumed(Pair(client, server))
+
+
+@BOTH
+def test_a_session_that_a_caller_finds_too_late_is_not_offered(world: World, version: ProtocolVersion) -> None:
+    """RFC 8446, 4.6.1: whoever keeps the sessions, the engine looks at the date."""
+    clock = Clock()
+    kept: list[Session] = []
+    clock.now = world.server.certificate.not_before.timestamp() + 600
+    client = world.client_config(
+        versions=(version,),
+        now=clock,
+        answers={KeepSession: lambda q: kept.append(q.session), FindSession: lambda _: kept[-1] if kept else None},
+    )
+    server = world.server_config(now=clock, ticket_lifetime=60)
+    assert not resumed(Pair(client, server))
+    clock.now += 61
+    pair = Pair(client, server)
+    assert not resumed(pair)
+    [hello] = [f.message for f in pair.client.facts if isinstance(f, MessageSeen) and type(f.message) is ClientHello]
+    assert isinstance(hello, ClientHello)
+    assert ExtensionType.PRE_SHARED_KEY not in hello.extensions
+    assert not hello.extensions.get(ExtensionType.SESSION_TICKET)
 
 
 @BOTH
@@ -172,7 +195,6 @@ def test_server_sessions_are_bounded_and_forget() -> None:
 def test_a_psk_is_used_alone_only_where_both_allow_it(world: World) -> None:
     """RFC 8446, 4.2.9: psk_ke."""
     from handclasp.wire.extensions import PskKeyExchangeModes
-    from handclasp.wire.iana import ExtensionType, PskKeyExchangeMode
 
     client = world.client_config(allow_psk_without_forward_secrecy=True)
     server = world.server_config(allow_psk_without_forward_secrecy=True)
@@ -269,6 +291,15 @@ def test_a_client_without_memory_gets_no_tickets(world: World) -> None:
     assert not any(isinstance(event, TicketReceived) for event in pair.client.events)
 
 
+def test_a_client_that_could_not_use_tickets_gets_none(world: World) -> None:
+    """RFC 8446, 4.2.9: this client would use a key alone, which the server does not allow."""
+    pair = Pair(world.client_config(), world.server_config())
+    alone = pack(PskKeyExchangeModes([PskKeyExchangeMode.PSK_KE]))
+    pair.client.rewrite(ClientHello, lambda m: replace(m, extensions={**m.extensions, **alone}))
+    pair.shake()
+    assert not any(isinstance(event, TicketReceived) for event in pair.client.events)
+
+
 def test_tickets_carry_the_lifetime_of_the_config(world: World) -> None:
     pair = Pair(world.client_config(), world.server_config(ticket_lifetime=77, tickets=3))
     pair.shake()
@@ -280,7 +311,6 @@ def test_tickets_carry_the_lifetime_of_the_config(world: World) -> None:
 
 def test_a_session_of_tls12_that_needs_an_extended_master_secret_is_refused_without(world: World) -> None:
     """RFC 7627, 5.3."""
-    from handclasp.wire.iana import ExtensionType
 
     client, server = world.client_config(versions=(TLS12,)), world.server_config(require_extended_master_secret=False)
     assert not resumed(Pair(client, server))

@@ -112,7 +112,11 @@ def say_hello_again(side: ClientSide, offer: Offer, group: NamedGroup | None, co
 
 
 def _usable(side: ClientSide, session: Session) -> bool:
-    return session.version in side.config.versions and session.cipher_suite in side.config.cipher_suites
+    return (
+        session.version in side.config.versions
+        and session.cipher_suite in side.config.cipher_suites
+        and session.is_fresh(side.now_ms())
+    )
 
 
 def _session_id(side: ClientSide, session: Session | None) -> bytes:

@@ -113,7 +113,7 @@ def handshake(side: ServerSide, hello: ClientHello, alpn: str | None) -> Steps[E
         peer = yield from recall_client(side, agreement.session)
     yield from check_finished(side, agreement.client)  # steps 16, 20
     established = finish(side, agreement, master, covered, server, peer, alpn)
-    if side.config.tickets and find(hello.extensions, PskKeyExchangeModes) is not None:
+    if takes_tickets(side, hello):
         yield from send_tickets(side, established)
     return established  # step 22
 
@@ -466,6 +466,12 @@ def finish(
             resumption=master.resumption(side.transcript.digest()),
         ),
     )
+
+
+def takes_tickets(side: ServerSide, hello: ClientHello) -> bool:
+    """Whether we give tickets and the client could use them with us (RFC 8446, 4.2.9)."""
+    modes = find(hello.extensions, PskKeyExchangeModes)
+    return bool(side.config.tickets) and modes is not None and choose_mode(side, hello, modes) is not None
 
 
 def send_tickets(side: ServerSide, established: Established) -> Steps[None]:

@@ -15,7 +15,7 @@ from handclasp.crypto.groups import BadKeyShare
 from handclasp.crypto.signatures import BadSignature
 from handclasp.endings import PeerAlert, Truncated
 from handclasp.errors import PeerError
-from handclasp.facts import AlertSeen
+from handclasp.facts import AlertSeen, MessageSeen
 from handclasp.handshake import errors
 from handclasp.wire.codec import DecodeError
 from handclasp.wire.extensions import (
@@ -40,6 +40,7 @@ from handclasp.wire.extensions import (
 )
 from handclasp.wire.iana import (
     CipherSuite,
+    ClientCertificateType,
     CompressionMethod,
     ECCurveType,
     ECPointFormat,
@@ -50,6 +51,7 @@ from handclasp.wire.iana import (
 )
 from handclasp.wire.messages import (
     DOWNGRADE_TLS12,
+    RETRY_RANDOM,
     Certificate,
     CertificateEntry,
     CertificateRequest,
@@ -214,13 +216,37 @@ SERVER13: list[tuple[str, type[HandshakeMessage], Change, type[PeerError]]] = [
         "TLS 1.4",
         ServerHello,
         lambda m: extended(m, SupportedVersionsServerHello(ProtocolVersion(0x0305))),
-        errors.VersionUnasked,
+        errors.IllegalValue,
+    ),
+    (
+        "a server name with a body",
+        EncryptedExtensions,
+        lambda m: extended(m, SERVER_NAME=b"x"),
+        DecodeError,
+    ),
+    (
+        "a retry with a protocol",
+        ServerHello,
+        lambda m: extended(
+            replace(m, random=RETRY_RANDOM), KeyShareHelloRetryRequest(NamedGroup.SECP256R1), ALPN([b"h2"])
+        ),
+        errors.ExtensionNotAllowed,
+    ),
+    (
+        "a retry without a version",
+        ServerHello,
+        lambda m: extended(
+            replace(m, random=RETRY_RANDOM),
+            KeyShareHelloRetryRequest(NamedGroup.SECP256R1),
+            without=(E.SUPPORTED_VERSIONS,),
+        ),
+        errors.ExtensionMissing,
     ),
     (
         "a retry that changes nothing",
         ServerHello,
         lambda m: extended(
-            replace(m, random=bytes.fromhex("cf21ad74e59a6111be1d8c021e65b891c2a211167abb8c5e079e09e2c8a8339c")),
+            replace(m, random=RETRY_RANDOM),
             without=(E.KEY_SHARE,),
         ),
         errors.IllegalValue,
@@ -229,7 +255,7 @@ SERVER13: list[tuple[str, type[HandshakeMessage], Change, type[PeerError]]] = [
         "a retry for a key that was sent",
         ServerHello,
         lambda m: extended(
-            replace(m, random=bytes.fromhex("cf21ad74e59a6111be1d8c021e65b891c2a211167abb8c5e079e09e2c8a8339c")),
+            replace(m, random=RETRY_RANDOM),
             KeyShareHelloRetryRequest(NamedGroup.X25519),
         ),
         errors.IllegalValue,
@@ -302,6 +328,18 @@ CLIENT13: list[tuple[str, type[HandshakeMessage], Change, type[PeerError]]] = [
         ClientHello,
         lambda m: replace(extended(m, without=(E.SUPPORTED_VERSIONS,)), legacy_version=TLS11),
         errors.NoCommonVersion,
+    ),
+    (
+        "compression too",
+        ClientHello,
+        lambda m: replace(m, legacy_compression_methods=[CompressionMethod.NULL, CompressionMethod.DEFLATE]),
+        errors.IllegalValue,
+    ),
+    (
+        "an extended master secret with a body",
+        ClientHello,
+        lambda m: extended(m, EXTENDED_MASTER_SECRET=b"x"),
+        DecodeError,
     ),
     (
         "only compression",
@@ -417,7 +455,7 @@ AFTER_RETRY: list[tuple[str, Change, type[PeerError]]] = [
     (
         "a second retry",
         lambda m: extended(
-            replace(m, random=bytes.fromhex("cf21ad74e59a6111be1d8c021e65b891c2a211167abb8c5e079e09e2c8a8339c")),
+            replace(m, random=RETRY_RANDOM),
             Cookie(b"x"),
         ),
         errors.SecondRetry,
@@ -433,6 +471,12 @@ AFTER_RETRY: list[tuple[str, Change, type[PeerError]]] = [
         lambda m: extended(m, KeyShareServerHello(KeyShareEntry(NamedGroup.SECP384R1, bytes(97)))),
         errors.IllegalChange,
     ),
+    (
+        "compression",
+        lambda m: replace(m, legacy_compression_method=CompressionMethod.DEFLATE),
+        errors.IllegalValue,
+    ),
+    ("an extension nobody offered", lambda m: extended(m, HEARTBEAT=b"\1"), errors.ExtensionUnasked),
 ]
 
 
@@ -473,7 +517,7 @@ SERVER12: list[tuple[str, type[HandshakeMessage], Change, type[PeerError]]] = [
         "a signature that the key can't make",
         ServerKeyExchangeECDHE,
         lambda m: replace(m, algorithm=SignatureScheme.ED25519),
-        errors.CertificateUnwanted,
+        errors.IllegalValue,
     ),
     (
         "a signature nobody offered",
@@ -510,6 +554,18 @@ SERVER12: list[tuple[str, type[HandshakeMessage], Change, type[PeerError]]] = [
         ServerHello,
         lambda m: extended(m, RenegotiationInfo(b"earlier")),
         errors.RenegotiationMismatch,
+    ),
+    (
+        "a server name with a body",
+        ServerHello,
+        lambda m: extended(m, SERVER_NAME=b"x"),
+        DecodeError,
+    ),
+    (
+        "an extended master secret with a body",
+        ServerHello,
+        lambda m: extended(m, EXTENDED_MASTER_SECRET=b"x"),
+        DecodeError,
     ),
     (
         "no uncompressed points",
@@ -649,6 +705,30 @@ def test_a_certificate_request_of_tls12_that_no_key_fits_gets_an_empty_answer(wo
     )
     pair.run()
     assert pair.client.error is None or isinstance(pair.client.error, PeerAlert | errors.FinishedMismatch)
+
+
+def test_a_session_id_that_names_no_session_may_not_come_back(world: World) -> None:
+    """RFC 5246, 7.4.1.3: the same ID means a resumption, and the client's was for middleboxes alone."""
+    pair = Pair(world.client_config(), world.server_config(versions=(TLS12,)))
+    pair.client.connection.start()
+    said = next(f.message for f in pair.client.facts if isinstance(f, MessageSeen))
+    assert isinstance(said, ClientHello)
+    pair.server.rewrite(ServerHello, lambda m: replace(m, legacy_session_id_echo=said.legacy_session_id))
+    pair.server.connection.start()
+    pair.carry()
+    assert type(pair.client.error) is errors.IllegalValue
+
+
+def test_a_client_of_tls12_shows_no_certificate_of_a_kind_that_the_server_does_not_want(world: World) -> None:
+    """RFC 5246, 7.4.6: certificate_types bind as much as the signature algorithms do."""
+    pair = Pair(
+        world.client_config(versions=(TLS12,), identities=(world.client.identity,)),
+        world.server_config(trust=world.root.trust, client_auth=ClientAuth.OPTIONAL),
+    )
+    pair.server.rewrite(CertificateRequest12, lambda m: replace(m, certificate_types=[ClientCertificateType.RSA_SIGN]))
+    pair.shake()
+    assert pair.server.connection.established is not None
+    assert pair.server.connection.established.peer_chain == ()
 
 
 @pytest.mark.parametrize("extra", [HelloRequest(), ServerHelloDone()], ids=lambda m: type(m).__name__)

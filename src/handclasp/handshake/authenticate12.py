@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from handclasp.crypto import signatures
 from handclasp.handshake.authenticate13 import check_chain_size
-from handclasp.handshake.errors import CertificateUnwanted, IllegalValue
+from handclasp.handshake.errors import IllegalValue
 from handclasp.wire.iana import ClientCertificateType, ProtocolVersion, SignatureScheme
 from handclasp.x509 import Certificate as X509Certificate
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from handclasp.handshake.side import Side
     from handclasp.x509 import Report
 
-__all__ = ["SIGNING_TYPES", "authentication_of", "check_chain_size", "check_signed", "leaf_of"]
+__all__ = ["SIGNING_TYPES", "authentication_of", "check_chain_size", "check_signed", "leaf_of", "signing_type"]
 
 TLS12 = ProtocolVersion.TLS12
 
@@ -35,6 +35,11 @@ def authentication_of(key: object) -> str:
     return "RSA" if isinstance(key, (rsa.RSAPublicKey, rsa.RSAPrivateKey)) else "ECDSA"
 
 
+def signing_type(scheme: SignatureScheme) -> ClientCertificateType:
+    """Which kind of client certificate makes these signatures."""
+    return ClientCertificateType.RSA_SIGN if scheme.name.startswith("RSA") else ClientCertificateType.ECDSA_SIGN
+
+
 def check_signed(
     side: Side[Any], role: Role, leaf: X509Certificate, scheme: SignatureScheme, signature: bytes, content: bytes
 ) -> None:
@@ -42,6 +47,6 @@ def check_signed(
     if scheme not in side.config.signature_schemes:
         raise IllegalValue(f"The {role} signed with {scheme}, which was not offered.")
     if scheme not in signatures.schemes_for(leaf.public_key, TLS12, rsa_pss_key=leaf.is_rsa_pss_key):
-        raise CertificateUnwanted(f"The {role} signed with {scheme}, which its certificate's key cannot make.")
+        raise IllegalValue(f"The {role} signed with {scheme}, which its certificate's key cannot make.")
     signatures.verify(scheme, leaf.public_key, signature, content)
     side.note_check("signature", True, f"the {role} signed with {scheme}")

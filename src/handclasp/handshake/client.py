@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from handclasp.handshake import client12, client13
 from handclasp.handshake.errors import (
     DowngradeDetected,
+    ExtensionMissing,
     ExtensionUnasked,
     IllegalValue,
     VersionUnasked,
@@ -44,8 +45,12 @@ def accept_version(side: ClientSide, offer: Offer, hello: ServerHello) -> Protoc
     version = hello.legacy_version if answer is None else answer.selected_version
     offered = side.config.versions
     side.note_choice("version", "server", offered, offered, version, "the server's choice")
-    if answer is not None and version < TLS13:
-        raise IllegalValue(f"The server chose {version} by supported_versions, which is for TLS 1.3 and later.")
+    if answer is not None and (version < TLS13 or version not in offered):
+        raise IllegalValue(
+            f"The server chose {version} by supported_versions, which is for versions offered from TLS 1.3 on."
+        )
+    if answer is None and hello.is_retry and TLS13 in offered:
+        raise ExtensionMissing("The server's HelloRetryRequest has no supported_versions.")
     if version not in offered:
         raise VersionUnasked(f"The server wants {version}; this client speaks {', '.join(map(str, offered))} only.")
     if version < TLS13 and TLS13 in offered and hello.random[24:] in (DOWNGRADE_TLS12, DOWNGRADE_TLS11):

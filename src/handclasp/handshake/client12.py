@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING
 
 from handclasp.crypto import groups
 from handclasp.crypto.suites import SUITES, SuiteParameters
-from handclasp.handshake.authenticate12 import authentication_of, check_chain_size, check_signed, leaf_of
+from handclasp.handshake.authenticate12 import (
+    authentication_of,
+    check_chain_size,
+    check_signed,
+    leaf_of,
+    signing_type,
+)
 from handclasp.handshake.authenticate13 import common_schemes, verify_peer
 from handclasp.handshake.client13 import accept_alpn
 from handclasp.handshake.errors import (
@@ -25,7 +31,7 @@ from handclasp.handshake.offer import Offer
 from handclasp.questions import ChooseCertificate, KeepSession, Sign
 from handclasp.sessions import MAX_TICKET_LIFETIME, Session
 from handclasp.wire.codec import DecodeError
-from handclasp.wire.extensions import ALPN, ECPointFormats, RenegotiationInfo, find
+from handclasp.wire.extensions import ALPN, ECPointFormats, RenegotiationInfo, check_empty, find
 from handclasp.wire.iana import (
     ECCurveType,
     ECPointFormat,
@@ -64,6 +70,14 @@ NOT_IN_SERVER_HELLO = frozenset(
     }
 )
 """Extensions of ours that a TLS 1.2 server does not answer."""
+
+EMPTY_IN_SERVER_HELLO = (
+    ExtensionType.SERVER_NAME,
+    ExtensionType.EXTENDED_MASTER_SECRET,
+    ExtensionType.SESSION_TICKET,
+    ExtensionType.STATUS_REQUEST,
+)
+"""Answers that say all by being there."""
 
 
 @dataclass(slots=True)
@@ -113,6 +127,7 @@ def accept_hello(side: ClientSide, offer: Offer, hello: ServerHello) -> Agreed:
     for extension in hello.extensions:
         if extension in NOT_IN_SERVER_HELLO:
             raise ExtensionNotAllowed(f"The server put {extension} into its TLS 1.2 hello.")
+    check_empty(hello.extensions, *EMPTY_IN_SERVER_HELLO)
     formats = find(hello.extensions, ECPointFormats)
     if formats is not None and ECPointFormat.UNCOMPRESSED not in formats.ec_point_format_list:
         raise IllegalValue("The server does not take uncompressed points, which all have to.")
@@ -137,10 +152,13 @@ def accept_hello(side: ClientSide, offer: Offer, hello: ServerHello) -> Agreed:
 
 def resumed_session(side: ClientSide, offer: Offer, hello: ServerHello, agreed: Agreed) -> Session | None:
     """The session of our offer, where the server's echo of our session ID says that it took it."""
-    session = offer.session
+    session, echo = offer.session, hello.legacy_session_id_echo
+    same = bool(echo) and echo == offer.hello.legacy_session_id
     if session is None or session.version != TLS12:
+        if same:
+            raise IllegalValue("The server resumes by our session ID, and no session of TLS 1.2 was offered.")
         return None
-    if not hello.legacy_session_id_echo or hello.legacy_session_id_echo != offer.hello.legacy_session_id:
+    if not same:
         side.note_choice("session", "server", ("session",), (), None, "the server began a new session")
         return None
     if session.cipher_suite != hello.cipher_suite:
@@ -206,6 +224,7 @@ def receive_key(side: ClientSide, agreed: Agreed, peer: Peer) -> Steps[tuple[Key
 def choose_identity(side: ClientSide, request: CertificateRequest12) -> Steps[Identity | None]:
     """Step 14: the certificate that the server will like best, or none."""
     schemes = common_schemes(side.config.signature_schemes, request.supported_signature_algorithms)
+    schemes = tuple([scheme for scheme in schemes if signing_type(scheme) in request.certificate_types])
     identity: Identity | None = yield from ask(
         side,
         ChooseCertificate(

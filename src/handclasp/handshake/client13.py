@@ -41,9 +41,10 @@ from handclasp.wire.extensions import (
     SignatureAlgorithms,
     SupportedGroups,
     SupportedVersionsServerHello,
+    check_empty,
     find,
 )
-from handclasp.wire.iana import ExtensionType, NamedGroup, ProtocolVersion
+from handclasp.wire.iana import CompressionMethod, ExtensionType, NamedGroup, ProtocolVersion
 from handclasp.wire.messages import (
     Certificate,
     CertificateRequest,
@@ -59,6 +60,8 @@ __all__ = ["handshake"]
 
 TLS13 = ProtocolVersion.TLS13
 
+IN_RETRY = frozenset({ExtensionType.SUPPORTED_VERSIONS, ExtensionType.KEY_SHARE, ExtensionType.COOKIE})
+IN_SERVER_HELLO = frozenset({ExtensionType.SUPPORTED_VERSIONS, ExtensionType.KEY_SHARE, ExtensionType.PRE_SHARED_KEY})
 IN_ENCRYPTED_EXTENSIONS = frozenset(
     {
         ExtensionType.SERVER_NAME,
@@ -113,8 +116,9 @@ def handshake(side: ClientSide, offer: Offer, hello: ServerHello) -> Steps[Estab
 
 def retry(side: ClientSide, offer: Offer, request: ServerHello) -> Steps[ServerHello]:
     """HelloRetryRequest: the hello once more, with what the server misses (RFC 8446, 4.1.4)."""
-    suite = SUITES[request.cipher_suite]
     check_suite(offer, request)
+    suite = SUITES[request.cipher_suite]
+    check_extensions(offer, request, IN_RETRY)
     share = find(request.extensions, KeyShareHelloRetryRequest)
     cookie = find(request.extensions, Cookie)
     group = None if share is None else share.selected_group
@@ -157,19 +161,27 @@ def check_suite(offer: Offer, hello: ServerHello) -> None:
         raise IllegalValue("The server's hello does not give back our session ID.")
     if hello.legacy_version != ProtocolVersion.TLS12:
         raise IllegalValue(f"The server's hello has legacy_version {hello.legacy_version}.")
+    if hello.legacy_compression_method != CompressionMethod.NULL:
+        raise IllegalValue(f"The server chose compression method {hello.legacy_compression_method}.")
+
+
+def check_extensions(offer: Offer, hello: ServerHello, allowed: frozenset[ExtensionType]) -> None:
+    """No extension that was not offered or has no place in this form of the hello (RFC 8446, 4.2)."""
+    for extension in hello.extensions:
+        if extension in allowed and (extension in offer.hello.extensions or extension == ExtensionType.COOKIE):
+            continue
+        if extension in offer.hello.extensions:
+            raise ExtensionNotAllowed(
+                f"The server put {extension} into its {'HelloRetryRequest' if hello.is_retry else 'ServerHello'}."
+            )
+        raise ExtensionUnasked(f"The server answers with {extension}, which was not offered.")
 
 
 def agree(side: ClientSide, offer: Offer, hello: ServerHello) -> Keys:
     """Both halves of the key exchange are here: make the handshake keys (RFC 8446, 7.1)."""
     check_suite(offer, hello)
     suite = SUITES[hello.cipher_suite]
-    for extension in hello.extensions:
-        if extension not in (
-            ExtensionType.SUPPORTED_VERSIONS,
-            ExtensionType.KEY_SHARE,
-            ExtensionType.PRE_SHARED_KEY,
-        ):
-            raise ExtensionNotAllowed(f"The server put {extension} into its ServerHello.")
+    check_extensions(offer, hello, IN_SERVER_HELLO)
     side.transcript.start(suite.hash_name)
     early, resumed = accept_psk(side, offer, hello, suite)
     shared, group = exchange(side, offer, hello, resumed)
@@ -229,6 +241,7 @@ def accept_extensions(side: ClientSide, offer: Offer, message: EncryptedExtensio
             raise ExtensionUnasked(f"The server answers with {extension}, which was not offered.")
         if extension not in IN_ENCRYPTED_EXTENSIONS:
             raise ExtensionNotAllowed(f"The server put {extension} into EncryptedExtensions.")
+    check_empty(message.extensions, ExtensionType.SERVER_NAME)
     find(message.extensions, SupportedGroups)
     return accept_alpn(side, find(message.extensions, ALPN))
 

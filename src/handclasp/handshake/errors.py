@@ -72,10 +72,10 @@ class CookieMismatch(IllegalValue):
 
 
 class VersionUnasked(IllegalValue):
-    """The server chose a version that the client did not offer (RFC 8446, 4.2.1)."""
+    """The server chose a version that the client did not offer (RFC 8446, D.1)."""
 
     alert = AlertDescription.PROTOCOL_VERSION
-    section = "RFC 8446, 4.2.1"
+    section = "RFC 8446, D.1"
     step: ClassVar[int | None] = 8
     mend = "Enable that version on the client if it is acceptable, or a newer one on the server."
 

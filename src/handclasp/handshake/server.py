@@ -14,8 +14,8 @@ from handclasp.handshake.errors import (
 from handclasp.handshake.flow import Steps, ask, expect
 from handclasp.questions import ChooseALPN
 from handclasp.wire.codec import DecodeError
-from handclasp.wire.extensions import ALPN, ServerNameList, SupportedVersions, find
-from handclasp.wire.iana import CipherSuite, CompressionMethod, ProtocolVersion
+from handclasp.wire.extensions import ALPN, ServerNameList, SupportedVersions, check_empty, find
+from handclasp.wire.iana import CipherSuite, CompressionMethod, ExtensionType, ProtocolVersion
 from handclasp.wire.messages import ClientHello
 
 if TYPE_CHECKING:
@@ -26,6 +26,14 @@ __all__ = ["handshake"]
 
 TLS12, TLS13 = ProtocolVersion.TLS12, ProtocolVersion.TLS13
 
+EMPTY_IN_CLIENT_HELLO = (
+    ExtensionType.EXTENDED_MASTER_SECRET,
+    ExtensionType.SIGNED_CERTIFICATE_TIMESTAMP,
+    ExtensionType.EARLY_DATA,
+    ExtensionType.POST_HANDSHAKE_AUTH,
+)
+"""Extensions that say all by being there."""
+
 
 def handshake(side: ServerSide) -> Steps[Established]:
     """One connection, the server's half."""
@@ -33,6 +41,7 @@ def handshake(side: ServerSide) -> Steps[Established]:
     side.client_random = hello.random
     side.records.version = b"\x03\x03"
     side.version = version = choose_version(side, hello)  # steps 6, 7
+    check_empty(hello.extensions, *EMPTY_IN_CLIENT_HELLO)
     side.server_name = server_name(hello)
     alpn = yield from choose_alpn(side, hello)
     if version == TLS13:
@@ -58,6 +67,8 @@ def choose_version(side: ServerSide, hello: ClientHello) -> ProtocolVersion:
             f"The client offers {', '.join(map(str, offered)) or hello.legacy_version}; this server speaks "
             f"{', '.join(map(str, ours))}."
         )
+    if version == TLS13 and hello.legacy_compression_methods != [CompressionMethod.NULL]:
+        raise IllegalValue("The client offers compression, which a TLS 1.3 hello never does.")  # RFC 8446, 4.1.2
     if CipherSuite.TLS_FALLBACK_SCSV in hello.cipher_suites and version < max(ours):
         raise InappropriateFallback(
             f"The client fell back to {version} after a failure; this server speaks {max(ours)}."

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, TypeVar
 
-from handclasp.wire.codec import U8, U16, U24, U32, Opaque, Rest, Struct, Vector
+from handclasp.wire.codec import U8, U16, U24, U32, DecodeError, Opaque, Rest, Struct, Vector
 from handclasp.wire.iana import (
     CertificateStatusType,
     CertificateType,
@@ -59,6 +59,7 @@ __all__ = [
     "SupportedVersions",
     "SupportedVersionsServerHello",
     "UseSRTP",
+    "check_empty",
     "find",
     "pack",
 ]
@@ -78,6 +79,13 @@ def find(extensions: Mapping[ExtensionType, bytes], kind: type[Body]) -> Body | 
     """The decoded body of one extension, None where it is absent; raises `DecodeError`."""
     data = extensions.get(kind.extension_type)
     return None if data is None else kind.decode(data)
+
+
+def check_empty(extensions: Mapping[ExtensionType, bytes], *kinds: ExtensionType) -> None:
+    """Raise `DecodeError` where one of these, whose presence says all, has a body."""
+    for kind in kinds:
+        if extensions.get(kind):
+            raise DecodeError(f"{kind} has a body of {len(extensions[kind])} bytes, where it has none.")
 
 
 def pack(*bodies: ExtensionBody) -> dict[ExtensionType, bytes]:

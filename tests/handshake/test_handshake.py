@@ -177,15 +177,16 @@ def test_ocsp_response_is_carried_to_a_client_that_asks(world: World, version: P
     assert asked[0].ocsp_response == b"a response"
 
 
-def test_scts_are_carried_in_tls13(world: World) -> None:
-    """RFC 6962, 3.3."""
+@BOTH
+def test_scts_are_carried_to_a_client_that_asks(world: World, version: ProtocolVersion) -> None:
+    """RFC 6962, 3.3; RFC 8446, 4.4.2."""
     from dataclasses import replace
 
     from handclasp.questions import VerifyPeer
 
     asked: list[VerifyPeer] = []
     identity = replace(world.server.identity, scts=(b"one", b"two"))
-    client = world.client_config(answers={VerifyPeer: asked.append})
+    client = world.client_config(versions=(version,), answers={VerifyPeer: asked.append})
     Pair(client, world.server_config(identities=(identity,))).shake()
     assert asked[0].scts == (b"one", b"two")
 

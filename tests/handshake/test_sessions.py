@@ -291,6 +291,32 @@ def test_a_client_without_memory_gets_no_tickets(world: World) -> None:
     assert not any(isinstance(event, TicketReceived) for event in pair.client.events)
 
 
+@BOTH
+def test_a_server_that_gives_no_tickets_takes_none(world: World, version: ProtocolVersion) -> None:
+    client, keys = world.client_config(versions=(version,)), TicketKeys()
+    assert not resumed(Pair(client, world.server_config(ticket_keys=keys)))
+    assert not resumed(Pair(client, world.server_config(ticket_keys=keys, tickets=0)))
+
+
+def test_there_is_no_tls_unique_of_a_resumption_without_extended_master_secret(world: World) -> None:
+    """RFC 7627, 1: two sessions that share a master secret can be made to have the same one."""
+    client = world.client_config(versions=(TLS12,), require_extended_master_secret=False)
+    server = world.server_config(require_extended_master_secret=False)
+    for expected in (False, True):
+        pair = Pair(client, server)
+        pair.client.rewrite(ClientHello, without_extended_master_secret)
+        assert resumed(pair) == expected
+        for party in (pair.client, pair.server):
+            assert party.connection.established is not None
+            assert bool(party.connection.established.finished_bytes) != expected
+
+
+def without_extended_master_secret(hello: ClientHello) -> ClientHello:
+    extensions = dict(hello.extensions)
+    extensions.pop(ExtensionType.EXTENDED_MASTER_SECRET)
+    return replace(hello, extensions=extensions)
+
+
 def test_a_client_that_could_not_use_tickets_gets_none(world: World) -> None:
     """RFC 8446, 4.2.9: this client would use a key alone, which the server does not allow."""
     pair = Pair(world.client_config(), world.server_config())

@@ -31,7 +31,14 @@ from handclasp.handshake.offer import Offer
 from handclasp.questions import ChooseCertificate, KeepSession, Sign
 from handclasp.sessions import MAX_TICKET_LIFETIME, Session
 from handclasp.wire.codec import DecodeError
-from handclasp.wire.extensions import ALPN, ECPointFormats, RenegotiationInfo, check_empty, find
+from handclasp.wire.extensions import (
+    ALPN,
+    ECPointFormats,
+    RenegotiationInfo,
+    SignedCertificateTimestamps,
+    check_empty,
+    find,
+)
 from handclasp.wire.iana import (
     ECCurveType,
     ECPointFormat,
@@ -90,6 +97,7 @@ class Agreed:
     """The extended master secret is used (RFC 7627)."""
     ticket_follows: bool
     status_may_follow: bool
+    scts: tuple[bytes, ...]
     alpn: str | None
 
 
@@ -134,6 +142,7 @@ def accept_hello(side: ClientSide, offer: Offer, hello: ServerHello) -> Agreed:
     renegotiation = find(hello.extensions, RenegotiationInfo)
     if renegotiation is not None and renegotiation.renegotiated_connection:
         raise RenegotiationMismatch("The server's first hello speaks of an earlier handshake.")
+    scts = find(hello.extensions, SignedCertificateTimestamps)
     extended = ExtensionType.EXTENDED_MASTER_SECRET in hello.extensions
     if not extended and side.config.require_extended_master_secret:
         raise ExtendedMasterSecretMissing("The server does not use the extended master secret in TLS 1.2.")
@@ -146,6 +155,7 @@ def accept_hello(side: ClientSide, offer: Offer, hello: ServerHello) -> Agreed:
         extended=extended,
         ticket_follows=ExtensionType.SESSION_TICKET in hello.extensions,
         status_may_follow=ExtensionType.STATUS_REQUEST in hello.extensions,
+        scts=tuple(scts.sct_list) if scts is not None else (),
         alpn=accept_alpn(side, find(hello.extensions, ALPN)),
     )
 
@@ -186,7 +196,7 @@ def resume(side: ClientSide, offer: Offer, hello: ServerHello, agreed: Agreed, s
 
 
 def receive_certificate(side: ClientSide, agreed: Agreed) -> Steps[Peer]:
-    """The server's chain, and the OCSP response that may come with it (RFC 6066, 8)."""
+    """The server's chain, and what came with it: SCTs and an OCSP response (RFC 6962, 3.3; RFC 6066, 8)."""
     message = yield from expect(Certificate12)
     chain = tuple(message.certificate_list)
     if not chain:
@@ -194,7 +204,7 @@ def receive_certificate(side: ClientSide, agreed: Agreed) -> Steps[Peer]:
     check_chain_size(side, chain)
     status = (yield from maybe(CertificateStatus)) if agreed.status_may_follow else None
     response = None if status is None else status.response
-    report = yield from verify_peer(side, "server", chain, response)
+    report = yield from verify_peer(side, "server", chain, response, agreed.scts)
     key = leaf_of(chain, report).public_key
     if authentication_of(key) != agreed.suite.authentication:
         raise CertificateUnwanted(
@@ -304,5 +314,5 @@ def established(
         peer_chain=peer.chain,
         peer_report=peer.report,
         exporter=keys.exporter(),
-        finished_bytes=first_finished,
+        finished_bytes=first_finished if agreed.extended or not resumed else b"",
     )

@@ -43,6 +43,7 @@ from handclasp.wire.extensions import (
     ECPointFormats,
     RenegotiationInfo,
     SignatureAlgorithms,
+    SignedCertificateTimestamps,
     SupportedGroups,
     find,
     pack,
@@ -99,10 +100,9 @@ def handshake(side: ServerSide, hello: ClientHello, alpn: str | None) -> Steps[E
         return (yield from resume(side, hello, session, random, alpn))
     choice = yield from choose(side, hello)  # step 7
     session_id = side.random(32) if keeps_by_id(side, hello) else b""
-    staple = choice.identity.ocsp_response if ExtensionType.STATUS_REQUEST in hello.extensions else None
-    say_hello(side, hello, choice.suite.suite, random, session_id, extended, alpn, staple=staple is not None)
+    say_hello(side, hello, choice.suite.suite, random, session_id, extended, alpn, choice.identity)
     side.transcript.start(choice.suite.hash_name, keep_messages=True)
-    share = yield from say_who_and_key(side, hello, choice, random, staple)  # steps 9, 10
+    share = yield from say_who_and_key(side, hello, choice, random)  # steps 9, 10
     request_certificate(side)  # step 11
     side.send(ServerHelloDone())  # step 12
     peer = yield from receive_certificate(side)  # steps 14, 17
@@ -115,7 +115,7 @@ def handshake(side: ServerSide, hello: ClientHello, alpn: str | None) -> Steps[E
     first = yield from keys.check_finished(side)  # steps 16, 20
     yield from give_ticket(side, hello, keys, peer, alpn, extended, session_id)
     keys.send_finished(side)  # step 19
-    return established(side, keys, peer, choice.group, first, alpn, resumed=False)  # step 22
+    return established(side, keys, peer, choice.group, alpn, first)  # step 22
 
 
 def check_hello(side: ServerSide, hello: ClientHello) -> bool:
@@ -189,12 +189,12 @@ def resume(
         peer.report = yield from verify_peer(side, "client", chain, resumed=True)
     extended = bool(session.extended_master_secret)
     side.transcript.start(suite.hash_name)
-    say_hello(side, hello, suite.suite, random, hello.legacy_session_id, extended, alpn, staple=False, resumed=True)
+    say_hello(side, hello, suite.suite, random, hello.legacy_session_id, extended, alpn)
     keys = Keys12(side, suite, session.secret, hello.random, random)
     yield from give_ticket(side, hello, keys, peer, alpn, extended, b"")
     first = keys.send_finished(side)
     yield from keys.check_finished(side)
-    return established(side, keys, peer, None, first, alpn, resumed=True)
+    return established(side, keys, peer, None, alpn, first if extended else b"", resumed=True)
 
 
 def choose(side: ServerSide, hello: ClientHello) -> Steps[Choice12]:
@@ -262,11 +262,9 @@ def say_hello(
     session_id: bytes,
     extended: bool,
     alpn: str | None,
-    *,
-    staple: bool,
-    resumed: bool = False,
+    identity: Identity | None = None,
 ) -> None:
-    """ServerHello (RFC 5246, 7.4.1.3); a resumption doesn't speak of the name (RFC 6066, 3)."""
+    """ServerHello (RFC 5246, 7.4.1.3); without `identity` it resumes a session."""
     offered = hello.extensions
     extensions: dict[ExtensionType, bytes] = {}
     if (
@@ -278,23 +276,32 @@ def say_hello(
         extensions[ExtensionType.EXTENDED_MASTER_SECRET] = b""
     if ExtensionType.EC_POINT_FORMATS in offered:
         extensions |= pack(ECPointFormats([ECPointFormat.UNCOMPRESSED]))
-    if side.server_name is not None and not resumed:
-        extensions[ExtensionType.SERVER_NAME] = b""
     if alpn is not None:
         extensions |= pack(ALPN([alpn.encode()]))
     if uses_tickets(side, hello):
         extensions[ExtensionType.SESSION_TICKET] = b""
-    if staple:
-        extensions[ExtensionType.STATUS_REQUEST] = b""
+    if identity is not None:
+        extensions |= of_whole_handshakes(side, hello, identity)
     side.send(ServerHello(TLS12, random, session_id, suite, CompressionMethod.NULL, extensions))
 
 
-def say_who_and_key(
-    side: ServerSide, hello: ClientHello, choice: Choice12, random: bytes, staple: bytes | None
-) -> Steps[KeyShare]:
+def of_whole_handshakes(side: ServerSide, hello: ClientHello, identity: Identity) -> dict[ExtensionType, bytes]:
+    """What a resumption leaves out of its hello (RFC 6066, 3 and 8; RFC 6962, 3.3.1)."""
+    extensions: dict[ExtensionType, bytes] = {}
+    if side.server_name is not None:
+        extensions[ExtensionType.SERVER_NAME] = b""
+    if identity.ocsp_response is not None and ExtensionType.STATUS_REQUEST in hello.extensions:
+        extensions[ExtensionType.STATUS_REQUEST] = b""
+    if identity.scts and ExtensionType.SIGNED_CERTIFICATE_TIMESTAMP in hello.extensions:
+        extensions |= pack(SignedCertificateTimestamps(list(identity.scts)))
+    return extensions
+
+
+def say_who_and_key(side: ServerSide, hello: ClientHello, choice: Choice12, random: bytes) -> Steps[KeyShare]:
     """Certificate, its status, and the signed ephemeral key (RFC 8422, 5.4)."""
     side.send(Certificate12([one.der for one in choice.identity.chain]))
-    if staple is not None:
+    staple = choice.identity.ocsp_response
+    if staple is not None and ExtensionType.STATUS_REQUEST in hello.extensions:
         side.send(CertificateStatus(CertificateStatusType.OCSP, staple))
     share = groups.generate(choice.group, side.config.random)
     params = ServerECDHParams(ECCurveType.NAMED_CURVE, choice.group, share.public)
@@ -372,10 +379,10 @@ def established(
     keys: Keys12,
     peer: Peer,
     group: NamedGroup | None,
-    first_finished: bytes,
     alpn: str | None,
+    first_finished: bytes,
     *,
-    resumed: bool,
+    resumed: bool = False,
 ) -> Established:
     """What stays."""
     return Established(

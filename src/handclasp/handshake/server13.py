@@ -285,7 +285,7 @@ def choose_session(
     if len(psks.identities) != len(psks.binders):
         raise IllegalValue("The client offers more pre-shared keys than binders, or fewer.")
     alone = choose_mode(side, hello, modes)
-    if alone is None:
+    if alone is None or not side.config.tickets:
         return None
     for index, identity in enumerate(psks.identities[: side.config.limits.psk_identities]):
         session: Session | None = yield from ask(side, OpenTicket(identity.identity, side.now_ms()))

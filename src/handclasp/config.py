@@ -107,6 +107,8 @@ class Limits:
     """NewSessionTicket messages in one connection."""
     psk_identities: int = 8
     """Identities of a ClientHello that a server looks at."""
+    refused_early_data: int = 16 * 1024
+    """Bytes of 0-RTT data that a server passes over without reading them."""
     buffered_bytes: int = 256 * 1024
     """Bytes received and held while a question waits for its answer."""
 

@@ -41,7 +41,7 @@ from handclasp.handshake.established import Established
 from handclasp.handshake.flow import Ask, Expect, Steps
 from handclasp.handshake.side import Side
 from handclasp.questions import KeepSession, Question
-from handclasp.record_layer import RecordLayer
+from handclasp.record_layer import PASSED_OVER, RecordLayer
 from handclasp.wire.codec import DecodeError
 from handclasp.wire.iana import (
     AlertDescription,
@@ -226,6 +226,8 @@ class Engine:
                 self._on_alert(payload)
             elif content_type == CHANGE_CIPHER_SPEC_TYPE:
                 self._on_change_cipher_spec(payload)
+            elif content_type == PASSED_OVER:
+                continue
             else:
                 raise UnexpectedMessage(f"A record of content type {content_type}, which TLS does not use here.")
 

@@ -7,9 +7,9 @@ where it lies; only the rest of a record is copied to wait for its end.
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Final, Protocol
 
-from handclasp.crypto.protection import Sealer13
+from handclasp.crypto.protection import MAX_CIPHERTEXT, BadRecordMac, Sealer13
 from handclasp.errors import PeerError
 from handclasp.handshake.errors import LimitExceeded, UnexpectedMessage
 from handclasp.wire.codec import DecodeError
@@ -17,10 +17,15 @@ from handclasp.wire.iana import AlertDescription, ContentType
 from handclasp.wire.messages import HEADER_SIZE
 from handclasp.wire.records import MAX_PLAINTEXT, RECORD_HEADER_SIZE
 
-__all__ = ["NotTLS", "Opener", "RecordLayer", "RecordTooLong", "Sealer"]
+__all__ = ["PASSED_OVER", "NotTLS", "Opener", "RecordLayer", "RecordTooLong", "Sealer"]
 
 HANDSHAKE, APPLICATION_DATA = int(ContentType.HANDSHAKE), int(ContentType.APPLICATION_DATA)
 ALERT, CHANGE_CIPHER_SPEC_TYPE = int(ContentType.ALERT), int(ContentType.CHANGE_CIPHER_SPEC)
+
+PASSED_OVER: Final = -1
+"""In place of a content type: a record of early data that nobody reads."""
+EARLY_DATA_OVERHEAD: Final = 17
+"""Content type and tag in each record of early data, which count for nothing."""
 
 
 class NotTLS(PeerError):
@@ -67,6 +72,7 @@ class RecordLayer:
         "_out",
         "_position",
         "_seen_any",
+        "early_data_left",
         "handshake_in",
         "handshake_over",
         "max_message",
@@ -92,6 +98,8 @@ class RecordLayer:
         self._position = 0
         self.handshake_in: bytes | bytearray = b""
         """What has come of handshake messages and is not yet taken; not empty in the middle of one."""
+        self.early_data_left = 0
+        """Bytes of 0-RTT data that a server did not accept and has still to pass over (RFC 8446, 4.2.10)."""
         self.handshake_over = False
         """Whether both sides have keys for sure, so that no alert may come unprotected any more."""
         self._seen_any = False
@@ -206,16 +214,34 @@ class RecordLayer:
         else:
             return None
         if protected and opener is not None:
-            return opener.open(data[at:start], memoryview(data)[start:end])
+            try:
+                return opener.open(data[at:start], memoryview(data)[start:end])
+            except BadRecordMac:
+                if not opener.sequence and self._is_refused_early_data(end - start):
+                    return PASSED_OVER, b""
+                raise
+        if content_type == APPLICATION_DATA and self._is_refused_early_data(end - start):
+            return PASSED_OVER, b""
         return content_type, bytes(data[start:end])
+
+    def _is_refused_early_data(self, size: int) -> bool:
+        """Whether what does not open may be early data that its sender could not know to be refused."""
+        if not self.early_data_left:
+            return False
+        size = max(size - EARLY_DATA_OVERHEAD, 1)
+        if size > self.early_data_left:
+            raise LimitExceeded("More early data came than is passed over.")
+        self.early_data_left -= size
+        return True
 
     def _check_header(self, data: bytes | bytearray, at: int, size: int) -> None:
         """An unprotected record; protected ones are covered with their header by the opener."""
         if not self._seen_any:
             self._check_looks_like_tls(data, at, len(data) - at)
             self._seen_any = True
-        if size > MAX_PLAINTEXT:
-            raise RecordTooLong(f"A record of {size} bytes; at most {MAX_PLAINTEXT} are allowed.")
+        most = MAX_CIPHERTEXT if self.early_data_left and data[at] == APPLICATION_DATA else MAX_PLAINTEXT
+        if size > most:
+            raise RecordTooLong(f"A record of {size} bytes; at most {most} are allowed.")
         if data[at + 1] != 3:
             raise DecodeError(f"A record of version {data[at + 1]}.{data[at + 2]}, which is not TLS.")
 

@@ -12,6 +12,7 @@ from tests.pair import Pair
 
 from handclasp import ClientAuth, NamedGroup, ProtocolVersion
 from handclasp.crypto.groups import BadKeyShare
+from handclasp.crypto.protection import BadRecordMac
 from handclasp.crypto.signatures import BadSignature
 from handclasp.endings import PeerAlert, Truncated
 from handclasp.errors import PeerError
@@ -486,6 +487,47 @@ def test_a_server_keeps_its_word_after_a_retry(world: World, change: Change, exp
     pair = Pair(world.client_config(key_shares=0), world.server_config())
     pair.server.rewrite(ServerHello, lambda m: m if m.is_retry else change(m))  # type: ignore[arg-type,return-value]
     failing(pair, expected, pair.client, pair.server)
+
+
+def with_early_data(pair: Pair, sizes: tuple[int, ...]) -> None:
+    """Let the client send early data that nobody asked for, as to a server that has given up on it."""
+    from handclasp.crypto.protection import Sealer13
+    from handclasp.crypto.suites import SUITES
+
+    pair.client.rewrite(ClientHello, lambda m: m if E.COOKIE in m.extensions else extended(m, EARLY_DATA=b""))
+    pair.client.connection.start()
+    pair.server.connection.start()
+    sealer = Sealer13(SUITES[CipherSuite.TLS_AES_128_GCM_SHA256], bytes(16), bytes(12))
+    early: list[bytes] = []
+    for size in sizes:
+        sealer.seal(early, 23, bytes(size))
+    pair.server.receive(pair.client.connection.data_to_send() + b"".join(early))
+    pair.carry()
+
+
+@pytest.mark.parametrize("retry", [False, True], ids=["at-once", "after-a-retry"])
+def test_a_server_passes_over_early_data_that_it_did_not_ask_for(world: World, retry: bool) -> None:
+    """RFC 8446, 4.2.10: the client's ticket may be of a server that took some."""
+    pair = Pair(world.client_config(key_shares=0 if retry else 2), world.server_config(retry_cookie=True))
+    with_early_data(pair, (0, 16_384 - 1))
+    assert pair.client.done
+    pair.say()
+    assert pair.server.data == b"ping"
+
+
+@pytest.mark.parametrize("retry", [False, True], ids=["at-once", "after-a-retry"])
+def test_a_server_passes_over_no_more_early_data_than_its_limit(world: World, retry: bool) -> None:
+    pair = Pair(world.client_config(key_shares=0 if retry else 2), world.server_config(retry_cookie=True))
+    with_early_data(pair, (16_384 - 10, 11))
+    assert type(pair.server.error) is errors.LimitExceeded
+
+
+def test_a_record_that_does_not_open_is_no_early_data_once_one_has_opened(world: World) -> None:
+    pair = Pair(world.client_config(), world.server_config())
+    with_early_data(pair, (1,))
+    assert pair.client.done
+    pair.server.receive(b"\x17\x03\x03\x00\x20" + bytes(32))
+    assert type(pair.server.error) is BadRecordMac
 
 
 def test_a_certificate_request_without_signature_algorithms_is_refused(world: World) -> None:

@@ -19,6 +19,7 @@ from handclasp.wire.iana import AlertDescription, ContentType
 from handclasp.wire.records import MAX_PLAINTEXT
 
 __all__ = [
+    "MAX_CIPHERTEXT",
     "BadRecordMac",
     "EmptyInnerPlaintext",
     "Opener12",
@@ -30,6 +31,8 @@ __all__ = [
     "SequenceExhausted",
 ]
 
+MAX_CIPHERTEXT = MAX_PLAINTEXT + 256
+"""The most that a protected record of TLS 1.3 holds, in bytes (RFC 8446, 5.2)."""
 SEQUENCE_END = (1 << 64) - 1
 _SUFFIXES = tuple(bytes((code,)) for code in range(256))
 APPLICATION_DATA = int(ContentType.APPLICATION_DATA)
@@ -149,7 +152,7 @@ class Opener13(_Protection):
             raise SequenceExhausted("2^64-1 records came in under one key; open a new connection.")
         if header[0] != APPLICATION_DATA:
             raise BadRecordMac(f"A record of type {header[0]} without protection, where all are protected.")
-        if len(ciphertext) > MAX_PLAINTEXT + 256:
+        if len(ciphertext) > MAX_CIPHERTEXT:
             raise RecordOverflow(f"A protected record of {len(ciphertext)} bytes; at most 16640 are allowed.")
         try:
             inner = self._aead.decrypt((self._iv ^ sequence).to_bytes(12, "big"), ciphertext, header)

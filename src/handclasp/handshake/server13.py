@@ -97,6 +97,8 @@ class Agreement:
 def handshake(side: ServerSide, hello: ClientHello, alpn: str | None) -> Steps[Established]:
     """From the client's hello to an established session."""
     suite = choose_suite(side, hello)  # steps 6, 7
+    if ExtensionType.EARLY_DATA in hello.extensions:
+        side.records.early_data_left = side.config.limits.refused_early_data
     hello, before = yield from settle_group(side, hello, suite)
     agreement = yield from agree(side, hello, before, suite)  # steps 10, 18
     say_extensions(side, alpn, resumed=agreement.session is not None)
@@ -187,6 +189,7 @@ def retry(
         side.send_change_cipher_spec()
     before = side.transcript.copy()
     again = yield from expect(ClientHello)
+    side.records.early_data_left = 0  # none may follow a retry
     check_second_hello(hello, again, group, cookie)
     return again, before
 
@@ -446,6 +449,7 @@ def finish(
     exporter = Exporter13(suite.hash_name, master.exporter(covered))
     side.note_secret("CLIENT_TRAFFIC_SECRET_0", client.secret)
     side.note_secret("EXPORTER_SECRET", exporter.secret)
+    side.records.early_data_left = 0
     side.read_with(Opener13(suite, *client.key_iv(suite)), "application", suite.suite)
     return Established(
         version=TLS13,

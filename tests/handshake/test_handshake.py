@@ -152,6 +152,25 @@ def test_the_server_chooses_the_certificate_of_the_name_asked_for(world: World, 
     assert pair.client.connection.established.peer_chain[0] == two.certificate.der
 
 
+@pytest.mark.parametrize(
+    ("suite", "kind"),
+    [
+        (CipherSuite.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, "rsa_server"),
+        (CipherSuite.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, "server"),
+    ],
+    ids=str,
+)
+def test_the_server_chooses_a_certificate_that_the_suites_of_tls12_can_use(
+    world: World, suite: CipherSuite, kind: str
+) -> None:
+    """RFC 5246, 7.4.2: a client may verify ECDSA, and have no suite for it."""
+    server = world.server_config(identities=(world.server.identity, world.rsa_server.identity))
+    pair = Pair(world.client_config(versions=(TLS12,), cipher_suites=(suite,)), server)
+    pair.shake()
+    assert pair.client.connection.established is not None
+    assert pair.client.connection.established.peer_chain[0] == getattr(world, kind).certificate.der
+
+
 @BOTH
 def test_both_sides_export_the_same_keys(world: World, version: ProtocolVersion) -> None:
     """RFC 8446, 7.5; RFC 5705."""

@@ -17,7 +17,15 @@ if TYPE_CHECKING:
     from handclasp.handshake.side import Side
     from handclasp.x509 import Report
 
-__all__ = ["SIGNING_TYPES", "authentication_of", "check_chain_size", "check_signed", "leaf_of", "signing_type"]
+__all__ = [
+    "SIGNING_TYPES",
+    "authentication_by",
+    "authentication_of",
+    "check_chain_size",
+    "check_signed",
+    "leaf_of",
+    "signing_type",
+]
 
 TLS12 = ProtocolVersion.TLS12
 
@@ -35,9 +43,14 @@ def authentication_of(key: object) -> str:
     return "RSA" if isinstance(key, (rsa.RSAPublicKey, rsa.RSAPrivateKey)) else "ECDSA"
 
 
+def authentication_by(scheme: SignatureScheme) -> str:
+    """The same for the key behind a signature."""
+    return "RSA" if scheme.name.startswith("RSA") else "ECDSA"
+
+
 def signing_type(scheme: SignatureScheme) -> ClientCertificateType:
     """Which kind of client certificate makes these signatures."""
-    return ClientCertificateType.RSA_SIGN if scheme.name.startswith("RSA") else ClientCertificateType.ECDSA_SIGN
+    return ClientCertificateType.RSA_SIGN if authentication_by(scheme) == "RSA" else ClientCertificateType.ECDSA_SIGN
 
 
 def check_signed(

@@ -10,6 +10,7 @@ from handclasp.crypto import groups
 from handclasp.crypto.suites import SUITES, SuiteParameters
 from handclasp.handshake.authenticate12 import (
     SIGNING_TYPES,
+    authentication_by,
     authentication_of,
     check_chain_size,
     check_signed,
@@ -198,7 +199,7 @@ def resume(
 
 
 def choose(side: ServerSide, hello: ClientHello) -> Steps[Choice12]:
-    """The identity first, for its key says which suites are left (RFC 8422, 2)."""
+    """The identity first, for its key says which suites are left (RFC 8422, 2); some suite has to be."""
     wanted = find(hello.extensions, SignatureAlgorithms)
     offered = tuple(wanted.supported_signature_algorithms) if wanted is not None else ()
     if not offered:
@@ -207,9 +208,17 @@ def choose(side: ServerSide, hello: ClientHello) -> Steps[Choice12]:
         )
     group = choose_group(side, hello)
     suites = common_suites(side, hello)
-    schemes = common_schemes(side.config.signature_schemes, offered)
+    kinds = {SUITES[suite].authentication for suite in suites}
+    understood = common_schemes(side.config.signature_schemes, offered)
+    schemes = tuple([scheme for scheme in understood if authentication_by(scheme) in kinds])
     question = ChooseCertificate("server", TLS12, side.server_name, schemes, (), (), side.now())
     identity: Identity | None = yield from ask(side, question)
+    if identity is None and len(schemes) < len(understood):
+        side.note_choice("cipher_suite", "server", tuple(hello.cipher_suites), suites, None, "no key of ours fits them")
+        raise NoCommonCipherSuite(
+            f"The client offers {', '.join(map(str, hello.cipher_suites[:12]))}; none of them is for a certificate of "
+            f"this server's and among its {', '.join(map(str, side.config.suites_for(TLS12)))}."
+        )
     if identity is None:
         raise NoSuitableCertificate(
             f"No certificate of this server's has a key for what the client verifies: {', '.join(map(str, offered))}."
@@ -219,13 +228,8 @@ def choose(side: ServerSide, hello: ClientHello) -> Steps[Choice12]:
         raise NoCommonSignatureScheme("This server's key makes no signature that the client verifies.")
     kind = authentication_of(identity.private_key)
     usable = tuple(suite for suite in suites if SUITES[suite].authentication == kind)
-    taken = usable[0] if usable else None
+    taken = usable[0]
     side.note_choice("cipher_suite", "server", tuple(hello.cipher_suites), usable, taken, "the first for our key")
-    if taken is None:
-        raise NoCommonCipherSuite(
-            f"The client offers {', '.join(map(str, hello.cipher_suites[:12]))}; this server has a certificate for "
-            f"{kind} suites: {', '.join(str(s) for s in side.config.suites_for(TLS12) if kind in str(s))}."
-        )
     side.note_choice("certificate", "server", (), (), identity, "it fits what the client accepts best")
     side.note_choice("signature_scheme", "server", offered, possible, possible[0], "the first that our key makes")
     return Choice12(SUITES[taken], group, identity, possible[0])

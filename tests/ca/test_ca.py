@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import datetime
 import json
+import os
 import signal
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, timedelta
 from pathlib import Path
 
@@ -15,13 +18,21 @@ import pytest
 from cryptography import x509
 
 from handclasp.ca import Authority, CaDirectory, KeyType
-from handclasp.ca.database import CaDatabase, UnknownSerial
+from handclasp.ca.database import (
+    AlreadyRevoked,
+    BookUnusable,
+    CaDatabase,
+    NotOnHold,
+    UnknownList,
+    UnknownSerial,
+)
 from handclasp.ca.house import ISSUING, ROOT, NoCa
 from handclasp.errors import UsageError
 from handclasp.x509 import DEFAULT, Purpose, RevocationMode, RevocationSources, TrustStore, verify
 from handclasp.x509.crl import Crl
 from handclasp.x509.errors import CertificateRevoked
 from handclasp.x509.identity import Identity
+from handclasp.x509.keys import write_owner_only
 
 NOW = datetime.datetime.now(UTC)
 HANDCLASP = [sys.executable, "-c", "from handclasp.cli import main; main()"]
@@ -32,8 +43,9 @@ def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> CaDirectory:
-    return CaDirectory.init(tmp_path / "ca", "Example")
+def house(tmp_path: Path) -> Iterator[CaDirectory]:
+    with CaDirectory.init(tmp_path / "ca", "Example") as made:
+        yield made
 
 
 def test_what_is_issued_is_as_the_web_wants_it() -> None:
@@ -63,10 +75,10 @@ def test_keys_are_for_their_owner_alone(house: CaDirectory) -> None:
 
 def test_encrypted_keys_need_their_password(tmp_path: Path) -> None:
     CaDirectory.init(tmp_path / "ca", "Example", password=b"secret").close()
-    with pytest.raises(NoCa, match="could not be read"):
-        CaDirectory(tmp_path / "ca").issue("server", ("localhost",))
-    house = CaDirectory(tmp_path / "ca", b"secret")
-    _, _, key = house.issue("server", ("localhost",))
+    with CaDirectory(tmp_path / "ca") as house, pytest.raises(NoCa, match="could not be read"):
+        house.issue("server", ("localhost",))
+    with CaDirectory(tmp_path / "ca", b"secret") as house:
+        _, _, key = house.issue("server", ("localhost",))
     assert b"ENCRYPTED" in key.read_bytes()
 
 
@@ -76,8 +88,6 @@ def test_a_revoked_certificate_is_on_the_next_list_and_off_it_again(house: CaDir
 
     def judge() -> object:
         sources = RevocationSources.from_path(house.make_crl(), house.make_crl(ROOT))
-        from dataclasses import replace
-
         policy = replace(DEFAULT, revocation=RevocationMode.REQUIRED)
         arguments = {"trust": trust, "policy": policy, "purpose": Purpose.SERVER_AUTH, "name": "localhost"}
         return verify(issued.chain, at=datetime.datetime.now(UTC), revocation=sources, **arguments).error  # type: ignore[arg-type]
@@ -118,13 +128,14 @@ def test_the_book_knows_a_number_before_its_certificate(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], check=False)
     assert done.returncode == -signal.SIGKILL
-    house = CaDirectory(tmp_path / "ca")
-    entry = house.book.find("crash.example")
-    assert entry.der is None
-    with pytest.raises(NoCa, match="never finished"):
-        house.renew(entry)
-    house.revoke("crash.example", x509.ReasonFlags.superseded)
-    assert Crl(house.make_crl().read_bytes()).find(entry.serial, house.authority().certificate.subject_canonical)
+    with CaDirectory(tmp_path / "ca") as house:
+        entry = house.book.find("crash.example")
+        assert entry.der is None
+        with pytest.raises(NoCa, match="never finished"):
+            house.renew(entry)
+        house.revoke("crash.example", x509.ReasonFlags.superseded)
+        crl = Crl(house.make_crl().read_bytes())
+        assert crl.find(entry.serial, house.authority().certificate.subject_canonical)
 
 
 def test_a_serial_number_is_used_once(house: CaDirectory) -> None:
@@ -165,6 +176,144 @@ def test_constraints_bind_what_it_issues(tmp_path: Path) -> None:
             issued.chain, trust=trust, purpose=Purpose.SERVER_AUTH, at=NOW + timedelta(minutes=1), name=name
         )
         assert report.accepted == good
+    house.close()
+
+
+def test_the_key_of_another_authority_issues_nothing(house: CaDirectory) -> None:
+    (house.path / "issuing.key").write_bytes((house.path / "root.key").read_bytes())
+    with pytest.raises(NoCa, match="does not belong"):
+        house.issue("server", ("localhost",))
+    assert [one.authority for one in house.book.entries()] == [ROOT]
+
+
+def test_only_a_hold_is_ever_lifted(house: CaDirectory) -> None:
+    """RFC 5280, 5.3.1."""
+    house.issue("server", ("localhost",))
+    with pytest.raises(NotOnHold):
+        house.revoke("localhost", x509.ReasonFlags.remove_from_crl)
+    house.revoke("localhost", x509.ReasonFlags.certificate_hold)
+    first = house.revoke("localhost", x509.ReasonFlags.key_compromise)
+    for reason in (x509.ReasonFlags.superseded, x509.ReasonFlags.certificate_hold):
+        with pytest.raises(AlreadyRevoked, match="keyCompromise"):
+            house.revoke("localhost", reason)
+    with pytest.raises(NotOnHold):
+        house.revoke("localhost", x509.ReasonFlags.remove_from_crl)
+    assert house.book.find("localhost") == first
+
+
+def test_a_delta_has_what_changed_since_its_base_and_nothing_else(house: CaDirectory) -> None:
+    """RFC 5280, 5.2.4."""
+    old, freed, late = (house.issue("server", (f"{name}.example",))[0] for name in ("old", "freed", "late"))
+    house.revoke("old.example", x509.ReasonFlags.superseded)
+    house.revoke("freed.example", x509.ReasonFlags.certificate_hold)
+    base = house.make_crl()
+    house.revoke("freed.example", x509.ReasonFlags.remove_from_crl)
+    house.revoke("late.example", x509.ReasonFlags.key_compromise)
+    delta = Crl(house.make_crl(base=1).read_bytes())
+    issuer = house.authority().certificate.subject_canonical
+    found = [delta.find(one.certificate.serial_number, issuer) for one in (old, freed, late)]
+    assert [one.reason if one else None for one in found] == [None, "removeFromCRL", "keyCompromise"]
+    sources = RevocationSources.from_path(base, house.path / "issuing-delta.crl", house.make_crl(ROOT))
+    trust = TrustStore.from_file(house.path / "root.pem")
+    policy = replace(DEFAULT, revocation=RevocationMode.REQUIRED)
+    for one, good in ((old, False), (freed, True), (late, False)):
+        at = datetime.datetime.now(UTC)
+        report = verify(
+            one.chain, trust=trust, policy=policy, purpose=Purpose.SERVER_AUTH, at=at, name=None, revocation=sources
+        )
+        assert report.accepted == good, report.error
+    with pytest.raises(UnknownList):
+        house.make_crl(base=99)
+
+
+def test_an_older_list_never_takes_a_newer_one_s_place(house: CaDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two are made at once, and the one with the lower number is written last."""
+    target = house.make_crl()
+    newer = house.authority().make_crl([], number=7)
+    target.write_bytes(newer)
+    house.make_crl()
+    assert target.read_bytes() == newer
+
+
+@pytest.mark.parametrize(
+    "key", [KeyType.RSA2048, KeyType.ED25519, KeyType.P384, KeyType.MLDSA44], ids=lambda k: k.value
+)
+def test_a_renewed_client_keeps_its_names_and_kind_of_key(house: CaDirectory, key: KeyType) -> None:
+    more = {"uri": "spiffe://example.org/alice", "email": "alice@example.org", "key": key, "days": 30}
+    old = house.issue("client", ("alice",), **more)[0].certificate
+    new = house.renew(house.book.find("alice"))[0].certificate
+    assert new.extension(x509.SubjectAlternativeName) == old.extension(x509.SubjectAlternativeName)
+    assert KeyType.of(new.public_key) is key
+    assert new.not_after - new.not_before == old.not_after - old.not_before
+    assert house.book.find("alice", newest=True).serial == new.serial_number
+
+
+def test_an_authority_is_not_renewed_as_a_leaf(house: CaDirectory) -> None:
+    with pytest.raises(NoCa, match="authority"):
+        house.renew(house.book.find("Example Issuing CA"))
+
+
+def test_a_ca_is_made_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("handclasp.ca.house.CaDatabase", full)
+    with pytest.raises(OSError, match="No space"):
+        CaDirectory.init(tmp_path / "ca", "Example")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("content", [b"junk" * 200, b""], ids=["junk", "empty"])
+def test_a_book_that_is_none_is_named_and_not_begun_anew(house: CaDirectory, content: bytes) -> None:
+    (house.path / "book.sqlite").write_bytes(content)
+    with pytest.raises(BookUnusable, match=r"book\.sqlite"):
+        CaDirectory(house.path)
+    assert (house.path / "book.sqlite").read_bytes() == content
+
+
+@pytest.mark.parametrize(
+    "slip",
+    [
+        lambda house: house.issue("server", ("localhost",), days=0),
+        lambda house: house.issue("server", ("localhost",), days=-1),
+        lambda house: house.issue("server", ("localhost",), days=10**9),
+        lambda house: house.make_crl(days=0),
+        lambda house: house.issue("client", ("",)),
+        lambda house: house.issue("client", ("a" * 65,)),
+        lambda house: house.issue("client", ("a\nb",)),
+        lambda house: house.issue("client", ("alice",), email="ä@example.org"),
+        lambda house: CaDirectory.init(house.path / "other", " "),
+    ],
+)
+def test_slips_of_the_pen_are_the_caller_s(house: CaDirectory, slip: Callable[[CaDirectory], object]) -> None:
+    with pytest.raises(UsageError):
+        slip(house)
+    assert list((house.path / "issued").iterdir()) == []
+
+
+def test_what_is_no_file_stays_what_it_is(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    write_owner_only(pipe, b"a key")
+    assert os.read(reader, 100) == b"a key"
+    assert pipe.is_fifo()
+    os.close(reader)
+    with pytest.raises(IsADirectoryError):
+        write_owner_only(tmp_path, b"a key")
+
+
+def test_many_may_issue_at_once(tmp_path: Path) -> None:
+    CaDirectory.init(tmp_path / "ca", "Example").close()
+    command = [*HANDCLASP, "ca", "issue", "same.example", "--ca", str(tmp_path / "ca")]
+    processes = [subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) for _ in range(4)]
+    for process in processes:
+        _, errors = process.communicate(timeout=60)
+        assert process.returncode == 0, errors
+    with CaDirectory(tmp_path / "ca") as house:
+        issued = house.book.entries(ISSUING)
+    assert len({one.serial for one in issued}) == 4
+    assert all(one.der is not None for one in issued)
 
 
 def test_commands_from_the_first_to_the_last(tmp_path: Path) -> None:

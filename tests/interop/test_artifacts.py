@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import subprocess
+from collections.abc import Iterator
 from datetime import UTC
 from pathlib import Path
 
@@ -27,7 +28,7 @@ def run(*command: str | Path, good: bool = True) -> str:
 
 
 @pytest.fixture(params=[KeyType.P256, KeyType.RSA2048], ids=lambda key: key.value)
-def house(request: pytest.FixtureRequest, tmp_path: Path) -> CaDirectory:
+def house(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[CaDirectory]:
     """A CA with one certificate that is revoked and one that is not, and its lists in PEM."""
     made = CaDirectory.init(tmp_path / "ca", "Example", key=request.param)
     made.issue("server", ("good.example",), key=request.param)
@@ -35,7 +36,8 @@ def house(request: pytest.FixtureRequest, tmp_path: Path) -> CaDirectory:
     made.revoke("bad.example", x509.ReasonFlags.key_compromise)
     for label in ("issuing", ROOT):
         made.make_crl(label)
-    return made
+    yield made
+    made.close()
 
 
 def leaf(house: CaDirectory, name: str, ending: str = "pem") -> Path:

@@ -34,8 +34,8 @@ from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsag
 
 from handclasp.errors import UsageError
 from handclasp.x509 import Certificate, TrustStore
-from handclasp.x509.identity import Identity
-from handclasp.x509.keys import key_bytes, write_owner_only
+from handclasp.x509.identity import Identity, KeyMismatch, public_bytes
+from handclasp.x509.keys import key_bytes, write_owner_only, write_whole
 from handclasp.x509.names import normalize_host
 
 __all__ = ["Authority", "Issued", "KeyType"]
@@ -43,6 +43,8 @@ __all__ = ["Authority", "Issued", "KeyType"]
 DAY = timedelta(days=1)
 OVERLAP = timedelta(minutes=5)
 """Certificates begin so much before they are issued, for clocks that are behind."""
+MAX_DAYS = 36525
+"""A century: what is valid for longer is a slip of the pen."""
 
 
 class KeyType(Enum):
@@ -66,7 +68,21 @@ class KeyType(Enum):
             return ec.generate_private_key(_CURVES[self])
         if self.value.startswith("rsa"):
             return rsa.generate_private_key(65537, int(self.value[3:]))
-        return _PLAIN[self].generate()
+        return _PLAIN[self][0].generate()
+
+    @classmethod
+    def of(cls, public_key: Any) -> KeyType:
+        """The kind of a key that we have made; raises `UsageError` for another."""
+        for one in cls:
+            if one in _CURVES:
+                same = isinstance(public_key, ec.EllipticCurvePublicKey) and public_key.curve.name == _CURVES[one].name
+            elif one in _PLAIN:
+                same = isinstance(public_key, _PLAIN[one][1])
+            else:
+                same = isinstance(public_key, rsa.RSAPublicKey) and public_key.key_size == int(one.value[3:])
+            if same:
+                return one
+        raise UsageError(f"A {type(public_key).__name__} is no key that is made here.")
 
 
 _CURVES: dict[KeyType, ec.EllipticCurve] = {
@@ -74,12 +90,12 @@ _CURVES: dict[KeyType, ec.EllipticCurve] = {
     KeyType.P384: ec.SECP384R1(),
     KeyType.P521: ec.SECP521R1(),
 }
-_PLAIN: dict[KeyType, Any] = {
-    KeyType.ED25519: ed25519.Ed25519PrivateKey,
-    KeyType.ED448: ed448.Ed448PrivateKey,
-    KeyType.MLDSA44: mldsa.MLDSA44PrivateKey,
-    KeyType.MLDSA65: mldsa.MLDSA65PrivateKey,
-    KeyType.MLDSA87: mldsa.MLDSA87PrivateKey,
+_PLAIN: dict[KeyType, tuple[Any, Any]] = {
+    KeyType.ED25519: (ed25519.Ed25519PrivateKey, ed25519.Ed25519PublicKey),
+    KeyType.ED448: (ed448.Ed448PrivateKey, ed448.Ed448PublicKey),
+    KeyType.MLDSA44: (mldsa.MLDSA44PrivateKey, mldsa.MLDSA44PublicKey),
+    KeyType.MLDSA65: (mldsa.MLDSA65PrivateKey, mldsa.MLDSA65PublicKey),
+    KeyType.MLDSA87: (mldsa.MLDSA87PrivateKey, mldsa.MLDSA87PublicKey),
 }
 
 
@@ -122,8 +138,8 @@ class Issued:
         folder = Path(directory)
         folder.mkdir(parents=True, exist_ok=True)
         certificate, key = folder / f"{name}.pem", folder / f"{name}.key"
-        certificate.write_bytes(self.chain_pem)
-        write_owner_only(key, self.key_pem(password))
+        write_owner_only(key, self.key_pem(password))  # first: a certificate without its key is of no use
+        write_whole(certificate, self.chain_pem)
         return certificate, key
 
 
@@ -131,6 +147,8 @@ class Authority:
     """An authority: its certificate, its key, and the intermediates between it and its root."""
 
     def __init__(self, certificate: Certificate, private_key: Any, above: tuple[Certificate, ...] = ()) -> None:
+        if public_bytes(private_key.public_key()) != certificate.key_bytes:
+            raise KeyMismatch(f"The private key does not belong to the authority {certificate.subject_text}.")
         self.certificate = certificate
         self._private_key = private_key
         self._above = above
@@ -161,7 +179,7 @@ class Authority:
         start = _start(at)
         subject = _name(name)
         builder = (
-            _begin(subject, subject, private.public_key(), start, start + days * DAY)
+            _begin(subject, subject, private.public_key(), start, start + _span(days))
             .serial_number(x509.random_serial_number())
             .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
             .add_extension(_AUTHORITY_USAGE, critical=True)
@@ -216,11 +234,22 @@ class Authority:
     ) -> Issued:
         """A certificate for a client; its name is the common name, `uri` and `email` go into the SAN."""
         san: list[x509.GeneralName] = []
-        if uri is not None:
-            san.append(x509.UniformResourceIdentifier(uri))
-        if email is not None:
-            san.append(x509.RFC822Name(email))
+        try:
+            if uri is not None:
+                san.append(x509.UniformResourceIdentifier(uri))
+            if email is not None:
+                san.append(x509.RFC822Name(email))
+        except ValueError as error:
+            raise UsageError(f"A client's URI or e-mail address is not as a certificate can have it: {error}") from None
         return self._issue(_name(name), san, (ExtendedKeyUsageOID.CLIENT_AUTH,), key, days, at)
+
+    def renewed(self, old: Certificate, *, at: datetime | None = None) -> Issued:
+        """A certificate for the same party as an earlier one: its names, uses and kind of key, for as many days."""
+        uses = tuple(old.extension(x509.ExtendedKeyUsage) or ())
+        san = tuple(old.extension(x509.SubjectAlternativeName) or ())
+        key, days = KeyType.of(old.public_key), max(1, (old.not_after - old.not_before).days)
+        must_staple = old.extension(x509.TLSFeature) is not None
+        return self._issue(old.parsed.subject, san, uses, key, days, at, must_staple=must_staple)
 
     def ocsp_response(
         self,
@@ -240,7 +269,7 @@ class Authority:
             hashes.SHA256(),
             good,
             start,
-            start + days * DAY,
+            start + _span(days),
             revoked_at,
             reason,
         )
@@ -307,7 +336,7 @@ class Authority:
     ) -> x509.CertificateBuilder:
         start = _start(at)
         own = self.certificate.parsed
-        end = min(start + days * DAY, self.certificate.not_after)
+        end = min(start + _span(days), self.certificate.not_after)
         builder = _begin(subject, own.subject, public_key, start, end)
         identifier = own.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
         authority = x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier)
@@ -341,7 +370,8 @@ class Authority:
     ) -> bytes:
         """A CRL in DER: serial numbers, when and why they were revoked (RFC 5280, 5).
 
-        With `base_number` it is a delta list to the one of that number.
+        With `base_number` it is a delta list to the one of that number: what changed since, and with
+        `remove_from_crl` what is free again.
         """
         start = _start(at)
         own = self.certificate.parsed.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
@@ -349,7 +379,7 @@ class Authority:
             x509.CertificateRevocationListBuilder()
             .issuer_name(self.certificate.subject_name)
             .last_update(start)
-            .next_update(start + days * DAY)
+            .next_update(start + OVERLAP + _span(days))
             .add_extension(x509.CRLNumber(number), critical=False)
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(own), critical=False)
         )
@@ -384,7 +414,15 @@ def _start(at: datetime | None) -> datetime:
     return (at or datetime.now(UTC)).replace(microsecond=0) - OVERLAP
 
 
+def _span(days: int) -> timedelta:
+    if not 1 <= days <= MAX_DAYS:
+        raise UsageError(f"{days} days: what is issued is valid for 1 to {MAX_DAYS} days.")
+    return days * DAY
+
+
 def _name(common: str) -> x509.Name:
+    if not 1 <= len(common) <= 64 or not common.isprintable():
+        raise UsageError(f"{common!r}: a common name has 1 to 64 printable characters.")
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common)])
 
 

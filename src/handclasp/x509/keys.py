@@ -45,6 +45,7 @@ __all__ = [
     "read_key_file",
     "save_private_key",
     "write_owner_only",
+    "write_whole",
 ]
 
 MAX_SIZE = 1 << 20
@@ -219,9 +220,25 @@ def save_private_key(
 
 def write_owner_only(path: str | os.PathLike[str], data: bytes) -> None:
     """Write a file that only its owner may read, whole or not at all; raises OSError as `open` does."""
+    write_whole(path, data, 0o600)
+
+
+def write_whole(path: str | os.PathLike[str], data: bytes, mode: int = 0o666) -> None:
+    """Write a file, whole or not at all, with this mode less the process's mask; raises OSError as `open` does.
+
+    What is no regular file, such as a device or a pipe, is written to and stays what it is.
+    """
     target = Path(path)
+    if target.exists() and not target.is_file():
+        with target.open("wb") as file:
+            file.write(data)
+        return
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    except OSError as error:
+        error.filename = str(target)  # the name that the caller knows
+        raise
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)

@@ -13,7 +13,8 @@ from handclasp.config import ClientAuth, ClientConfig, Limits, ServerConfig
 from handclasp.connection import ClientConnection, ServerConnection
 from handclasp.endings import PeerAlert, Truncated
 from handclasp.errors import ConfigError, HandclaspError, PeerError, UsageError
-from handclasp.io.sockets import Listener, TlsSocket, connect, listen
+from handclasp.io.sockets import Listener, connect, listen
+from handclasp.io.tls_socket import TlsSocket
 from handclasp.wire.iana import CipherSuite, NamedGroup, ProtocolVersion, SignatureScheme
 from handclasp.x509 import CertificateError, TrustStore
 from handclasp.x509.identity import Identity

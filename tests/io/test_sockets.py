@@ -18,7 +18,8 @@ import handclasp
 from handclasp import ProtocolVersion, TlsSocket
 from handclasp.endings import PeerAlert
 from handclasp.handshake.errors import NoCommonVersion
-from handclasp.io.sockets import Listener, QuestionUnanswered
+from handclasp.io.sockets import Listener
+from handclasp.io.tls_socket import QuestionUnanswered
 from handclasp.keylog import key_log_to, observe_with
 from handclasp.questions import VerifyPeer
 from handclasp.x509.errors import HostNameMismatch, UnknownAuthority

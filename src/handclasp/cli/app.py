@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
+import handclasp
 from handclasp.cli.ca import ca_app
 from handclasp.cli.connect import connect
 from handclasp.cli.demo import demo
@@ -19,6 +22,18 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+
+@app.callback()
+def handclasp_(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)] = False,
+) -> None:
+    """TLS that says of each failure which step, which side, why, and how to mend it."""
+    if version:
+        typer.echo(f"handclasp {handclasp.__version__}")
+        raise typer.Exit
+
+
 app.command()(demo)
 app.command()(connect)
 app.command()(serve)

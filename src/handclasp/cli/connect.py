@@ -10,17 +10,21 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
 import handclasp
 from handclasp.cli import show
+from handclasp.cli.files import identity_from, parse_versions, trust_from
+from handclasp.cli.told import as_line, telling
 from handclasp.explain import StepTrace, explain
 from handclasp.facts import Observer
 from handclasp.keylog import key_log_to, observe_with
+from handclasp.x509.names import PeerName
 from handclasp.x509.online import Online
 
-__all__ = ["connect", "parse_versions", "split_host"]
+__all__ = ["connect", "split_host"]
 
-VERSIONS = {"1.2": handclasp.ProtocolVersion.TLS12, "1.3": handclasp.ProtocolVersion.TLS13}
+MAX_TIMEOUT = 86400.0
 
 
 def connect(
@@ -52,23 +56,27 @@ def connect(
 ) -> None:
     """Connect, and carry standard input and output through the connection.
 
-    Exit codes: 0 done, 1 the handshake failed, 2 wrong options or files, 3 no connection,
-    4 the connection was cut before the peer said that it was done.
+    Exit codes: 0 done; 1 the handshake failed; 2 wrong options or files; 3 no connection;
+    4 cut before all was said; 130 interrupted.
     """
     err = show.console(stderr=True)
     steps = StepTrace()
-    try:
+    with telling():
         address = split_host(peer)
+        PeerName.of(address[0] if server_name is None else server_name)
+        if not 0 < timeout <= MAX_TIMEOUT:
+            raise handclasp.UsageError(f"--timeout {timeout:g}: more than 0 and at most {MAX_TIMEOUT:g} seconds.")
+        if cert is None and key is not None:
+            raise handclasp.UsageError("--key is of use with --cert only.")
+        if key_log is not None:
+            key_log.open("a").close()  # now, not in the middle of the handshake
         config = handclasp.ClientConfig(
-            trust=_trust(trust),
-            identities=_identities(cert, key, password_file),
+            trust=trust_from(trust),
+            identities=() if cert is None else (identity_from(cert, key, password_file),),
             versions=parse_versions(tls),
             alpn=tuple(name for name in alpn.split(",") if name),
             online=Online() if fetch else None,
         )
-    except (handclasp.UsageError, OSError) as error:
-        err.print(f"handclasp: {error}", markup=False)
-        raise typer.Exit(show.EXIT_USAGE) from None
     observer: Observer = steps if key_log is None else observe_with(steps, key_log_to(key_log))
     try:
         connection = handclasp.connect(address, config, server_name=server_name, timeout=timeout, observer=observer)
@@ -76,6 +84,11 @@ def connect(
         _report_failure(err, error, steps, trace, as_json)
         network = isinstance(error, OSError) and not steps.has(6)
         raise typer.Exit(show.EXIT_NETWORK if network else show.EXIT_FAILED) from None
+    except KeyboardInterrupt:
+        if trace:
+            show.steps(err, steps.steps, "The handshake, as far as it came")
+        err.print("Interrupted.")
+        raise typer.Exit(130) from None
     if as_json:
         _print_json(connection, steps)
         connection.close()
@@ -83,48 +96,25 @@ def connect(
     if trace:
         show.steps(err, steps.steps, f"The handshake with {peer}")
         err.print(f"session: {show.session_line(connection.session)}", markup=False)
-    raise typer.Exit(_carry(connection, err))
+    raise typer.Exit(_carry(connection, err, steps))
 
 
 def split_host(peer: str) -> tuple[str, int]:
     """Host and port of "host:port" or "[address]:port"; raises `UsageError`."""
     host, colon, port = peer.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
-    if not colon or not host or not port.isdecimal() or not 0 < int(port) < 65536:
+    bare = host.removeprefix("[").removesuffix("]")
+    good = ":" not in bare or host == f"[{bare}]"
+    if not colon or not bare or not good or not (port.isascii() and port.isdecimal()) or not 0 < int(port) < 65536:
         raise handclasp.UsageError(f"{peer!r} is not HOST:PORT, as in example.com:443 or [::1]:443.")
-    return host, int(port)
+    return bare, int(port)
 
 
-def parse_versions(text: str) -> tuple[handclasp.ProtocolVersion, ...]:
-    """The versions of "1.2,1.3", the highest first; raises `UsageError`."""
-    names = [name.strip().lower().removeprefix("tls").removeprefix("v") for name in text.split(",") if name.strip()]
-    if not names or any(name not in VERSIONS for name in names):
-        raise handclasp.UsageError(f"--tls {text!r}: versions are 1.2 and 1.3.")
-    return tuple(sorted({VERSIONS[name] for name in names}, reverse=True))
-
-
-def _trust(path: Path | None) -> handclasp.TrustStore:
-    if path is None:
-        return handclasp.TrustStore.system()
-    return handclasp.TrustStore.from_directory(path) if path.is_dir() else handclasp.TrustStore.from_file(path)
-
-
-def _identities(cert: Path | None, key: Path | None, password_file: Path | None) -> tuple[handclasp.Identity, ...]:
-    if cert is None:
-        if key is not None:
-            raise handclasp.UsageError("--key is of use with --cert only.")
-        return ()
-    password = password_file.read_bytes().rstrip(b"\r\n") if password_file is not None else None
-    return (handclasp.Identity.from_files(cert, key, password),)
-
-
-def _report_failure(err: object, error: Exception, steps: StepTrace, trace: bool, as_json: bool) -> None:
+def _report_failure(out: Console, error: Exception, steps: StepTrace, trace: bool, as_json: bool) -> None:
     explanation = explain(error, steps)
     if as_json:
         document = {"session": None, "steps": [one.to_dict() for one in steps.steps], "failure": explanation.to_dict()}
         typer.echo(json.dumps(document, indent=2))
         return
-    out = show.console(stderr=True)
     if trace:
         show.steps(out, steps.steps, "The handshake, as far as it came")
     out.print("The connection failed.")
@@ -150,34 +140,46 @@ def _print_json(connection: handclasp.TlsSocket, steps: StepTrace) -> None:
     typer.echo(json.dumps(document, indent=2))
 
 
-def _carry(connection: handclasp.TlsSocket, err: object) -> int:
-    """Both directions at once, until both are done; the answer is the exit code."""
-    sending = threading.Thread(target=_send_input, args=(connection,), daemon=True)
+def _carry(connection: handclasp.TlsSocket, err: Console, steps: StepTrace) -> int:
+    """Both directions at once, until the peer is done; the answer is the exit code."""
+    unsent: list[Exception] = []
+    sending = threading.Thread(target=_send_input, args=(connection, unsent), daemon=True)
     sending.start()
     code = 0
     try:
         while data := connection.recv():
             sys.stdout.buffer.write(data)
             sys.stdout.buffer.flush()
+        if unsent:
+            err.print(f"handclasp: the peer took not all of the input: {as_line(unsent[0])}", markup=False)
+            code = show.EXIT_TRUNCATED
     except handclasp.Truncated as error:
-        show.console(stderr=True).print(f"handclasp: {error}", markup=False)
+        err.print(f"handclasp: {error}", markup=False)
         code = show.EXIT_TRUNCATED
     except BrokenPipeError:
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  # so that Python's own flush at exit has somewhere to go
+        connection.abort()
+        raise
+    except handclasp.PeerAlert as error:
+        err.print("The peer refused the connection after the handshake.")
+        show.failure(err, explain(error, steps))
+        code = show.EXIT_FAILED
     except (handclasp.HandclaspError, OSError) as error:
-        show.console(stderr=True).print(f"handclasp: {error}", markup=False)
+        err.print(f"handclasp: {as_line(error)}", markup=False)
         code = show.EXIT_FAILED
     except KeyboardInterrupt:
         code = 130
-    connection.close()
+    if code:
+        connection.abort()
+    else:
+        connection.close()
     return code
 
 
-def _send_input(connection: handclasp.TlsSocket) -> None:
+def _send_input(connection: handclasp.TlsSocket, unsent: list[Exception]) -> None:
     """Standard input to the peer; at its end we say so, and go on reading."""
     try:
         while data := os.read(0, 1 << 16):
             connection.sendall(data)
         connection.shutdown()
-    except (handclasp.HandclaspError, OSError):
-        return  # the reading side sees the same end and tells of it
+    except (handclasp.HandclaspError, OSError) as error:
+        unsent.append(error)  # the reading side sees the end and tells of it

@@ -87,6 +87,8 @@ class _Result:
         show.steps(out, self.steps(), self.title)
         if self.session:
             out.print(f"\n  session: {self.session}", markup=False)
+        elif self.lines:
+            out.print()
         for line in self.lines:
             out.print(f"  {line}", markup=False)
         if self.explanation is not None:

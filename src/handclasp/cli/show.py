@@ -28,7 +28,8 @@ PARTY_COLOUR = {"client": "cyan", "server": "magenta"}
 
 def console(*, stderr: bool = False) -> Console:
     """A console for standard output or error; colour only where a person looks."""
-    return Console(stderr=stderr, highlight=False, soft_wrap=not (sys.stderr if stderr else sys.stdout).isatty())
+    stream = sys.stderr if stderr else sys.stdout
+    return Console(stderr=stderr, highlight=False, soft_wrap=not stream.isatty())
 
 
 def steps(out: Console, trace: Sequence[Step], title: str) -> None:
@@ -39,11 +40,11 @@ def steps(out: Console, trace: Sequence[Step], title: str) -> None:
             size = f" [{step.size} bytes]" if step.size else ""
             out.print(f"  {step.number:>2} {step.party} {step.title}: {step.decision}{size}", markup=False)
         return
-    table = Table(title=title, title_justify="left", show_edge=False, pad_edge=False)
+    table = Table(title=title, title_justify="left", title_style="bold", show_edge=False, pad_edge=False)
     table.add_column("step", justify="right")
     table.add_column("party")
     table.add_column("does", max_width=36)
-    table.add_column("decision and value", ratio=1)
+    table.add_column("decision and value", ratio=1, overflow="fold")
     table.add_column("bytes", justify="right")
     for step in trace:
         colour = PARTY_COLOUR[step.party]
@@ -62,17 +63,26 @@ def failure(out: Console, explanation: Explanation) -> None:
     from handclasp.explain import STEPS
 
     step = explanation.step
-    where = "unknown" if step is None else f"{step}: the {STEPS[step][0]} {STEPS[step][1]}"
+    where = "" if step is None else f"{step}: the {STEPS[step][0]} {STEPS[step][1]}"
+    who = f"the {explanation.side} ({explanation.refused_by})" if explanation.side else explanation.refused_by
     rows = [
         ("step", where),
-        ("refused by", explanation.refused_by + (f", alert {explanation.alert}" if explanation.alert else "")),
+        ("refused by", who + (f", alert {explanation.alert}" if explanation.alert else "")),
         ("why", explanation.what),
         ("standard", explanation.section),
         ("mend", explanation.mend),
     ]
+    if not out.is_terminal:
+        # One write, so that what other threads print does not come in between.
+        out.print("\n".join(f"  {name:>10}  {text}" for name, text in rows if text), markup=False)
+        return
+    table = Table.grid(padding=(0, 2), pad_edge=True)
+    table.add_column(style="bold", justify="right", width=10)
+    table.add_column(overflow="fold")
     for name, text in rows:
         if text:
-            out.print(f"  [bold]{name:>10}[/]  {escape(text)}")
+            table.add_row(name, escape(text))
+    out.print(table)
 
 
 def session_line(session: Established) -> str:

@@ -15,6 +15,8 @@ from rich.table import Table
 
 import handclasp
 from handclasp.cli import show
+from handclasp.cli.files import trust_from
+from handclasp.cli.told import telling
 from handclasp.x509 import (
     DEFAULT,
     DEPLOYMENT,
@@ -108,14 +110,14 @@ def verify(
 ) -> None:
     """Judge a certificate, and print every check.
 
-    Exit codes: 0 accepted; 10 malformed, 11 expired, 12 not yet valid, 13 unknown authority, 14 host name,
-    15 purpose, 16 revoked, 17 revocation not known, 18 weak hash, 19 weak key, 20 constraints, 21 policies,
-    22 form, 23 too much work, 1 another refusal; 2 wrong options or files.
+    Exit codes, accepted 0, wrong options or files 2, refused for:
+    malformed 10; expired 11; not yet valid 12; unknown authority 13; host name 14; purpose 15; revoked 16;
+    revocation not known 17; weak hash 18; weak key 19; constraints 20; policies 21; form 22;
+    too much work 23; another reason 1.
     """
-    err = show.console(stderr=True)
-    try:
+    with telling():
         chain = [one for path in certificates for one in _load(path)]
-        store = _trust(trust)
+        store = trust_from(trust)
         sources = _sources(crl or [], ocsp or [])
         when = _time(at)
         policy = POLICIES[profile]
@@ -132,9 +134,6 @@ def verify(
             name=host,
             revocation=sources,
         )
-    except (handclasp.UsageError, handclasp.CertificateError, OSError) as error:
-        err.print(f"handclasp: {error}", markup=False)
-        raise typer.Exit(show.EXIT_USAGE) from None
     if as_json:
         typer.echo(json.dumps(report.to_dict(), indent=2))
     else:
@@ -156,20 +155,14 @@ def _sources(crls: list[Path], responses: list[Path]) -> RevocationSources | Non
     return RevocationSources(RevocationSources.from_path(*crls).crls, [path.read_bytes() for path in responses])
 
 
-def _trust(path: Path | None) -> handclasp.TrustStore:
-    if path is None:
-        return handclasp.TrustStore.system()
-    return handclasp.TrustStore.from_directory(path) if path.is_dir() else handclasp.TrustStore.from_file(path)
-
-
 def _time(text: str | None) -> datetime:
     if text is None:
         return datetime.now(UTC)
     try:
         when = datetime.fromisoformat(text)
-    except ValueError:
+        return (when if when.tzinfo is not None else when.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
         raise handclasp.UsageError(f"--at {text!r} is no time, as 2026-01-31T12:00:00Z is.") from None
-    return when if when.tzinfo is not None else when.replace(tzinfo=UTC)
 
 
 def _print(report: Report) -> None:

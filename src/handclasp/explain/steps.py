@@ -235,7 +235,7 @@ def _certificate_request(message: CertificateRequest | CertificateRequest12, _: 
         count = len(listed.authorities) if listed is not None else 0
     else:
         count = len(message.certificate_authorities)
-    yield 11, f"of {count} named authorities" if count else "of any authority"
+    yield 11, f"of {count} named authorit{'y' if count == 1 else 'ies'}" if count else "of any authority"
 
 
 def _certificate_verify(message: CertificateVerify, sender: Role) -> Described:

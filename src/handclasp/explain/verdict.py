@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import errno
+import socket
+from dataclasses import dataclass, replace
 
 from handclasp.endings import PeerAlert, Truncated
 from handclasp.errors import HandclaspError, PeerError
@@ -102,6 +104,8 @@ class Explanation:
     mend: str
     section: str
     alert: str | None
+    side: Role | None = None
+    """Whether it was the client or the server that refused; None where neither did, or it is not known."""
 
     def __str__(self) -> str:
         where = "" if self.step is None else f" at step {self.step} ({STEPS[self.step][0]} {STEPS[self.step][1]})"
@@ -112,6 +116,7 @@ class Explanation:
         return {
             "step": self.step,
             "refused_by": self.refused_by,
+            "side": self.side,
             "what": self.what,
             "mend": self.mend,
             "section": self.section,
@@ -120,29 +125,60 @@ class Explanation:
 
 
 def explain(error: BaseException, trace: StepTrace | None = None) -> Explanation:
-    """Explain the error that ended a handshake; with the trace it is known how far it came."""
+    """Explain the error that ended a handshake; with the trace it is known how far it came, and who we are."""
     role: Role = trace.role if trace is not None else "client"
-    reached = _reached(trace)
+    found = _explain(error, role, _reached(trace))
+    if trace is None or found.refused_by == "the network":
+        return found
+    other: Role = "server" if role == "client" else "client"
+    return replace(found, side=role if found.refused_by == "us" else other)
+
+
+def _explain(error: BaseException, role: Role, reached: int | None) -> Explanation:
     if isinstance(error, PeerAlert):
         return _explain_alert(error, role, reached)
     if isinstance(error, PeerError):
         step = error.step if error.step is not None else reached
         if step == 13 and role == "server":
             step = 17
-        return Explanation(step, "us", str(error), error.mend, error.section, A(error.alert).name.lower())
+        alert = A(error.alert).name.lower()
+        return Explanation(step, "us", str(error), error.mend or BROKEN_PEER, error.section, alert)
     if isinstance(error, Truncated):
         mend = "Look into the peer's log; a firewall or load balancer may have cut the connection."
         return Explanation(reached, "the peer", "The connection was cut without a word.", mend, "RFC 8446, 6.1", None)
+    if isinstance(error, OSError):
+        who, what, mend = _explain_os_error(error)
+        return Explanation(reached or 1, who, what, mend, "", None)
+    if isinstance(error, HandclaspError):
+        return Explanation(reached, "us", str(error), OUR_OWN, "", None)
+    return Explanation(reached, "us", f"{type(error).__name__}: {error}", BUG, "", None)
+
+
+BROKEN_PEER = "The peer's TLS software does not keep to the standard here: update it, and give its makers the trace."
+OUR_OWN = "Put the configuration right as the message says; nothing that the peer sent is at fault."
+BUG = "This is a bug of handclasp's, or of a function that was given to it; the error has the place."
+
+
+def _explain_os_error(error: OSError) -> tuple[str, str, str]:
+    """Who refused, what happened, and the mend."""
     if isinstance(error, ConnectionRefusedError):
-        mend = "Check host and port, and that the server runs."
-        return Explanation(1, "the peer", "Nobody listens on that port.", mend, "", None)
+        return "the peer", "Nobody listens on that port.", "Check host and port, and that the server runs."
+    if isinstance(error, ConnectionResetError | ConnectionAbortedError | BrokenPipeError):
+        mend = "Look into the peer's log; it may want something else than TLS on this port, or not take our address."
+        return "the peer", "It reset the connection without a word.", mend
     if isinstance(error, TimeoutError):
         mend = "Check host, port and firewalls; the peer may wait for something else than TLS."
-        return Explanation(reached or 1, "the peer", "It did not answer in time.", mend, "", None)
-    if isinstance(error, OSError):
-        return Explanation(reached or 1, "the network", f"{error.strerror or error}.", "", "", None)
-    kind = "" if isinstance(error, HandclaspError) else f"{type(error).__name__}: "
-    return Explanation(reached, "us", f"{kind}{error}", "", "", None)
+        return "the peer", "It did not answer in time.", mend
+    if isinstance(error, socket.gaierror):
+        mend = "Check how the host's name is spelled, and this machine's name service."
+        return "the network", f"The host's name leads nowhere: {error.strerror}.", mend
+    text = f"{error.filename}: {error.strerror}" if error.filename else error.strerror or str(error)
+    if error.errno in UNREACHABLE:
+        return "the network", f"{text}.", "Check the address, the routes and the firewalls between the two."
+    return "the network", f"{text}.", "The system of this machine refused something; put right what it names."
+
+
+UNREACHABLE = {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EADDRNOTAVAIL}
 
 
 def _reached(trace: StepTrace | None) -> int | None:

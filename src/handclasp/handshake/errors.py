@@ -184,6 +184,9 @@ class BinderMismatch(PeerError):
 
     alert = AlertDescription.DECRYPT_ERROR
     section = "RFC 8446, 4.2.11.2"
+    mend = (
+        "Have the client forget the session and make a full handshake; a shared key has to be the same on both sides."
+    )
 
 
 class CertificateMissing(PeerError):

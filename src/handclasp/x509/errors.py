@@ -171,6 +171,7 @@ class PolicyViolation(CertificateError):
     """A path without a certificate policy that is wanted (RFC 5280, 6.1.5)."""
 
     section = "RFC 5280, 6.1.5"
+    mend = "Have a certificate issued under one of the policies that are wanted, or want fewer."
 
 
 class BudgetExceeded(CertificateError):

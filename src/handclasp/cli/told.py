@@ -1,0 +1,75 @@
+"""What goes wrong, told in a line: no stack trace reaches a user."""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import typer
+
+import handclasp
+from handclasp.cli import show
+
+__all__ = ["as_line", "run", "telling"]
+
+DEBUG = "HANDCLASP_DEBUG"
+"""The environment variable that shows the stack trace of a bug of ours."""
+EXIT_BUG = 70
+EXIT_INTERRUPTED = 130
+
+
+def run(app: Callable[[], object]) -> int:
+    """Run a command; the answer is its exit code. Whatever it raises is told in a line on standard error."""
+    warnings.showwarning = lambda message, *_, **__: _tell(f"handclasp: {message}")
+    try:
+        try:
+            app()
+        except SystemExit as ended:
+            code = ended.code
+        else:
+            code = 0
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  # so that Python's own flush at exit has somewhere to go
+        return show.EXIT_FAILED
+    except OSError as error:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+        _tell(f"handclasp: {as_line(error)}")
+        return show.EXIT_USAGE
+    except Exception as error:
+        if os.environ.get(DEBUG):
+            raise
+        _tell(f"handclasp: this is a bug of handclasp's: {type(error).__name__}: {error} (set {DEBUG}=1 for its trace)")
+        return EXIT_BUG
+    if isinstance(code, str):
+        _tell(code)
+        return show.EXIT_FAILED
+    return code or 0
+
+
+@contextmanager
+def telling() -> Iterator[None]:
+    """Wrong options and files end the command with `EXIT_USAGE`."""
+    try:
+        yield
+    except (handclasp.UsageError, handclasp.CertificateError, OSError) as error:
+        if isinstance(error, BrokenPipeError):
+            raise
+        _tell(f"handclasp: {as_line(error)}")
+        raise typer.Exit(show.EXIT_USAGE) from None
+
+
+def as_line(error: BaseException) -> str:
+    """An error in one line, without the number that the system gives it."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _tell(text: str) -> None:
+    show.console(stderr=True).print(text, markup=False)

@@ -28,7 +28,7 @@ from handclasp.ca.database import (
 )
 from handclasp.ca.house import ISSUING, ROOT, NoCa
 from handclasp.errors import UsageError
-from handclasp.x509 import DEFAULT, Purpose, RevocationMode, RevocationSources, TrustStore, verify
+from handclasp.x509 import DEFAULT, Certificate, Purpose, RevocationMode, RevocationSources, TrustStore, verify
 from handclasp.x509.crl import Crl
 from handclasp.x509.errors import CertificateRevoked
 from handclasp.x509.identity import Identity
@@ -336,12 +336,47 @@ def test_commands_from_the_first_to_the_last(tmp_path: Path) -> None:
     assert "keyCompromise" in refused.stdout
     listed = json.loads(run("ca", "list", "--ca", ca, "--json").stdout)
     assert [one["state"] for one in listed] == ["valid", "revoked (keyCompromise)", "valid", "valid"]
-    assert "BEGIN CERTIFICATE" in json.loads(run("ca", "show", issued["serial"], "--ca", ca).stdout)["pem"]
+    assert "BEGIN CERTIFICATE" in json.loads(run("ca", "show", issued["serial"], "--ca", ca, "--json").stdout)["pem"]
+    assert "127.0.0.1" in run("ca", "show", "localhost", "--ca", ca).stdout
+    staple = tmp_path / "staple"
+    assert run("ca", "ocsp", "localhost", staple, "--ca", ca).returncode == 0
+    assert staple.read_bytes()[0] == 0x30
+    assert run("ca", "crl", "--pem", "--ca", ca).returncode == 0
+    assert b"BEGIN X509 CRL" in (ca / "issuing.crl.pem").read_bytes()
     target = tmp_path / "localhost.p12"
     exported = run("ca", "export", "localhost", target, "--target-password-file", password, "--ca", ca)
     assert exported.returncode == 0, exported.stderr
     assert Identity.from_pkcs12(target.read_bytes(), b"secret").leaf.subject_text == "CN=localhost"
     assert target.stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize("key", [KeyType.RSA2048, KeyType.P256], ids=lambda key: key.value)
+def test_every_form_that_is_written_is_read_again(tmp_path: Path, key: KeyType) -> None:
+    """Mission row S12."""
+    with CaDirectory.init(tmp_path / "ca", "Example") as house:
+        issued, _, _ = house.issue("server", ("localhost",), key=key)
+    password = tmp_path / "password"
+    password.write_text("secret\n")
+
+    def export(form: str, *more: str | Path) -> bytes:
+        target = tmp_path / f"out.{form}"
+        done = run("ca", "export", "localhost", target, "--form", form, "--ca", tmp_path / "ca", *more)
+        assert done.returncode == 0, done.stderr
+        secret = not form.startswith("cert")
+        assert (target.stat().st_mode & 0o077 == 0) == secret
+        return target.read_bytes()
+
+    chain, der = export("cert-pem"), export("cert-der")
+    assert der == issued.certificate.der
+    assert Certificate.load_all(chain) == list(issued.chain)
+    kinds = ("key-pem", "key-der", "key-traditional")
+    encrypted = ("--target-password-file", password)
+    written = [(export(kind), None) for kind in kinds] + [(export(kind, *encrypted), b"secret") for kind in kinds[::2]]
+    for data, secret in written:
+        assert Identity.from_pem(chain, data, secret).leaf == issued.certificate
+    for data, secret in ((export("pem"), None), (export("pem", *encrypted), b"secret")):
+        assert Identity.from_pem(data, data, secret).chain == issued.chain
+    assert Identity.from_pkcs12(export("p12", *encrypted), b"secret").chain == issued.chain
 
 
 @pytest.mark.parametrize(

@@ -24,14 +24,19 @@ app = typer.Typer(
 )
 
 
-@app.callback()
-def handclasp_(
-    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)] = False,
-) -> None:
-    """TLS that says of each failure which step, which side, why, and how to mend it."""
-    if version:
+def _version(wanted: bool) -> None:
+    if wanted:
         typer.echo(f"handclasp {handclasp.__version__}")
         raise typer.Exit
+
+
+@app.callback()
+def handclasp_(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    """TLS that says of each failure which step, which side, why, and how to mend it."""
 
 
 app.command()(demo)

@@ -226,11 +226,13 @@ def write_owner_only(path: str | os.PathLike[str], data: bytes) -> None:
 def write_whole(path: str | os.PathLike[str], data: bytes, mode: int = 0o666) -> None:
     """Write a file, whole or not at all, with this mode less the process's mask; raises OSError as `open` does.
 
-    What is no regular file, such as a device or a pipe, is written to and stays what it is.
+    A link, a device or a pipe is written to and stays what it is; the file behind a link gets the mode too.
     """
     target = Path(path)
-    if target.exists() and not target.is_file():
+    if target.is_symlink() or (target.exists() and not target.is_file()):
         with target.open("wb") as file:
+            if stat.S_ISREG(os.fstat(file.fileno()).st_mode) and mode == 0o600:
+                target.chmod(mode)
             file.write(data)
         return
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}")

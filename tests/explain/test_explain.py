@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import errno
+import importlib
+import pkgutil
+import socket
+from collections.abc import Iterator
+
 import pytest
 from tests.conftest import World
 
+import handclasp
 from handclasp import ClientAuth, ProtocolVersion
 from handclasp.connection import ClientConnection, ServerConnection
 from handclasp.endings import PeerAlert, Truncated
+from handclasp.errors import HandclaspError, PeerError, UsageError
 from handclasp.explain import STEPS, StepTrace, explain
 from handclasp.handshake.errors import FinishedMismatch
 from handclasp.wire.iana import AlertDescription
@@ -110,3 +118,73 @@ def test_a_failure_names_the_step_after_the_last_one_seen(world: World) -> None:
     client = ClientConnection(world.client_config(), server_name="localhost", observer=trace)
     client.start()
     assert explain(Truncated("cut"), trace).step == 6
+
+
+def below(kind: type[HandclaspError]) -> Iterator[type[HandclaspError]]:
+    """All error classes below one, of every module."""
+    for module in pkgutil.walk_packages(handclasp.__path__, "handclasp."):
+        importlib.import_module(module.name)
+    for one in kind.__subclasses__():
+        yield one
+        yield from below(one)
+
+
+@pytest.mark.parametrize("kind", sorted(set(below(PeerError)), key=str), ids=lambda kind: kind.__name__)
+def test_every_error_of_a_peer_s_has_side_reason_standard_and_mend(kind: type[PeerError]) -> None:
+    trace = StepTrace()
+    explanation = explain(kind("what happened"), trace)
+    assert explanation.refused_by == "us"
+    assert explanation.side == "client"
+    assert explanation.what == "what happened"
+    assert explanation.section
+    assert explanation.alert == AlertDescription(kind.alert).name.lower()
+    assert len(explanation.mend) > 20
+    assert explanation.mend.endswith((".", "?"))
+
+
+@pytest.mark.parametrize("kind", sorted(set(below(UsageError)) - {PeerAlert}, key=str), ids=lambda kind: kind.__name__)
+def test_our_own_mistakes_are_not_blamed_on_the_peer(kind: type[UsageError]) -> None:
+    explanation = explain(kind("what happened"), StepTrace())
+    assert explanation.refused_by == "us"
+    assert explanation.mend
+
+
+@pytest.mark.parametrize(
+    ("error", "who", "part"),
+    [
+        (ConnectionRefusedError(), "the peer", "server runs"),
+        (ConnectionResetError(), "the peer", "something else than TLS"),
+        (BrokenPipeError(), "the peer", "something else than TLS"),
+        (TimeoutError(), "the peer", "firewalls"),
+        (socket.gaierror(-2, "Name or service not known"), "the network", "spelled"),
+        (OSError(errno.EHOSTUNREACH, "No route to host"), "the network", "routes"),
+        (OSError(errno.ENOSPC, "No space left on device", "/keys"), "the network", "put right"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_the_network_does_has_a_mend(error: OSError, who: str, part: str) -> None:
+    explanation = explain(error, StepTrace())
+    assert explanation.refused_by == who
+    assert explanation.side == ("server" if who == "the peer" else None)
+    assert part in explanation.mend
+
+
+def test_the_side_is_the_one_that_refused(world: World) -> None:
+    client, server, ours = run(world, TLS13, "other.example")
+    assert ours.error is not None
+    assert explain(ours.error, client).side == "client"
+    alert = PeerAlert(AlertDescription.BAD_CERTIFICATE, True)
+    assert explain(alert, server).side == "client"
+    assert explain(alert, client).side == "server"
+    assert explain(alert).side is None
+
+
+def test_a_role_that_refused_its_peer_s_certificate_is_at_its_own_step(world: World) -> None:
+    """Step 13 is the client's, step 17 the server's."""
+    client, server, _ = run(world, TLS13, trust=world.root.trust, client_auth=ClientAuth.REQUIRED)
+    from handclasp.x509.errors import CertificateExpired
+
+    assert explain(CertificateExpired("expired"), client).step == 13
+    assert explain(CertificateExpired("expired"), server).step == 17
+    assert explain(PeerAlert(AlertDescription.CERTIFICATE_EXPIRED, True), client).step == 17
+    assert explain(PeerAlert(AlertDescription.CERTIFICATE_EXPIRED, True), server).step == 13

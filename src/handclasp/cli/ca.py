@@ -241,12 +241,10 @@ def show_(which: Newest, ca: Directory = Path("ca"), as_json: Json = False) -> N
         return
     pem = facts.pop("pem")
     out = show.console()
-    for name, value in facts.items():
-        text = ", ".join(value) if isinstance(value, list) else value
-        if text:
-            out.print(f"{name.replace('_', ' '):>12}  {text}", markup=False)
+    texts = {name: ", ".join(value) if isinstance(value, list) else value for name, value in facts.items()}
+    show.pairs(out, [(name.replace("_", " "), text) for name, text in texts.items()])
     if pem:
-        out.print(f"\n{pem}", markup=False, end="")
+        typer.echo(f"\n{pem}", nl=False)
 
 
 @ca_app.command()

@@ -6,6 +6,7 @@ import json
 import socket
 import sys
 import threading
+from dataclasses import replace
 from enum import StrEnum
 from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler
 from pathlib import Path
@@ -40,6 +41,7 @@ def serve(
     cert: Annotated[Path | None, typer.Option(help="Certificate chain (PEM), or PKCS #12. Default: made here.")] = None,
     key: Annotated[Path | None, typer.Option(help="Its private key.")] = None,
     password_file: Annotated[Path | None, typer.Option(help="A file with the key's password.")] = None,
+    staple: Annotated[Path | None, typer.Option(help="An OCSP response for the certificate, in DER.")] = None,
     client_ca: Annotated[
         Path | None, typer.Option(help="Require client certificates of these authorities, a file or a directory.")
     ] = None,
@@ -56,10 +58,20 @@ def serve(
             raise handclasp.UsageError("--key is of use with --cert only.")
         if cert is not None and save_root is not None:
             raise handclasp.UsageError("--save-root is of use without --cert only.")
+        if cert is None and staple is not None:
+            raise handclasp.UsageError("--staple is of use with --cert only.")
         if directory is not None and not directory.is_dir():
             raise handclasp.UsageError(f"--directory {directory}: there is no such directory.")
         config = _config(
-            host, cert, key, password_file, client_ca, tls, save_root, http=directory is not None or mode is Mode.STATUS
+            host,
+            cert,
+            key,
+            password_file,
+            staple,
+            client_ca,
+            tls,
+            save_root,
+            http=directory is not None or mode is Mode.STATUS,
         )
         handler: Any = Echo if mode is Mode.ECHO else Status
         if directory is not None:
@@ -80,6 +92,7 @@ def _config(
     cert: Path | None,
     key: Path | None,
     password_file: Path | None,
+    staple: Path | None,
     client_ca: Path | None,
     tls: str,
     save_root: Path | None,
@@ -93,6 +106,8 @@ def _config(
         identity = root.server(*dict.fromkeys((host, "localhost", "127.0.0.1", "::1"))).identity
         if save_root is not None:
             save_root.write_bytes(root.certificate_pem)
+    if staple is not None:
+        identity = replace(identity, ocsp_response=staple.read_bytes())
     return handclasp.ServerConfig(
         identities=(identity,),
         versions=parse_versions(tls),

@@ -12,7 +12,18 @@ from rich.table import Table
 from handclasp.explain import Explanation, Step
 from handclasp.handshake.established import Established
 
-__all__ = ["EXIT_FAILED", "EXIT_NETWORK", "EXIT_TRUNCATED", "EXIT_USAGE", "console", "failure", "session_line", "steps"]
+__all__ = [
+    "EXIT_FAILED",
+    "EXIT_NETWORK",
+    "EXIT_TRUNCATED",
+    "EXIT_USAGE",
+    "NARROW",
+    "console",
+    "failure",
+    "pairs",
+    "session_line",
+    "steps",
+]
 
 EXIT_FAILED = 1
 """The handshake failed."""
@@ -22,6 +33,9 @@ EXIT_NETWORK = 3
 """The network gave no connection."""
 EXIT_TRUNCATED = 4
 """The connection was cut before the peer said that it was done."""
+
+NARROW = 90
+"""Columns that a table needs; in fewer its cells go one below the other."""
 
 PARTY_COLOUR = {"client": "cyan", "server": "magenta"}
 
@@ -39,6 +53,16 @@ def steps(out: Console, trace: Sequence[Step], title: str) -> None:
         for step in trace:
             size = f" [{step.size} bytes]" if step.size else ""
             out.print(f"  {step.number:>2} {step.party} {step.title}: {step.decision}{size}", markup=False)
+        return
+    if out.width < NARROW:
+        out.print(title, style="bold", markup=False)
+        below = Table.grid(padding=(0, 1, 0, 0))
+        below.add_column(justify="right", no_wrap=True)
+        below.add_column(overflow="fold")
+        for step in trace:
+            what = f"[{PARTY_COLOUR[step.party]}]{step.party}[/] {step.title}"
+            below.add_row(str(step.number), f"{what}:\n{escape(step.decision)}")
+        out.print(below)
         return
     table = Table(title=title, title_justify="left", title_style="bold", show_edge=False, pad_edge=False)
     table.add_column("step", justify="right")
@@ -76,8 +100,18 @@ def failure(out: Console, explanation: Explanation) -> None:
         # One write, so that what other threads print does not come in between.
         out.print("\n".join(f"  {name:>10}  {text}" for name, text in rows if text), markup=False)
         return
-    table = Table.grid(padding=(0, 2), pad_edge=True)
-    table.add_column(style="bold", justify="right", width=10)
+    pairs(out, rows)
+
+
+def pairs(out: Console, rows: Sequence[tuple[str, str]]) -> None:
+    """Names and what they stand for; long texts go on below themselves, empty ones are left out."""
+    if not out.is_terminal:
+        for name, text in rows:
+            if text:
+                out.print(f"{name:>12}  {text}", markup=False)
+        return
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(style="bold", justify="right", min_width=12, no_wrap=True)
     table.add_column(overflow="fold")
     for name, text in rows:
         if text:

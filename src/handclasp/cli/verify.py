@@ -167,7 +167,12 @@ def _time(text: str | None) -> datetime:
 
 def _print(report: Report) -> None:
     out = show.console()
-    if out.is_terminal:
+    if out.is_terminal and out.width < show.NARROW:
+        for check in report.checks:
+            verdict = f"[{COLOURS[check.verdict]}]{check.verdict.value}[/]"
+            out.print(f"{verdict} [bold]{check.name}[/] of {escape(check.subject)} ({check.section})")
+            show.pairs(out, [("expected", check.expected), ("presented", check.presented)])
+    elif out.is_terminal:
         table = Table(show_edge=False, pad_edge=False)
         for column in ("check", "verdict", "certificate", "expected", "presented", "standard"):
             table.add_column(column, overflow="fold")

@@ -149,7 +149,6 @@ class Curl(Client):
 
 class NSS(Client):
     name = "nss"
-    can = frozenset({"simple", "mutual", "retry", "resumed"})
 
     def unavailable(self) -> str | None:
         return missing("tstclnt", "libnss3-tools")
@@ -210,7 +209,7 @@ class S2N(Client):
     """s2n, which awscrt carries."""
 
     name = "s2n"
-    can = frozenset({"simple", "retry"})
+    can = frozenset({"simple", "mutual", "retry", "key update"})
 
     def unavailable(self) -> str | None:
         return None
@@ -219,6 +218,10 @@ class S2N(Client):
         from awscrt import http, io
 
         options = io.TlsContextOptions()
+        if mutual:
+            options = io.TlsContextOptions.create_client_with_mtls_from_path(
+                str(files.client_cert), str(files.client_key)
+            )
         options.override_default_trust_store_from_path(None, str(files.root))
         options.min_tls_ver = io.TlsVersion.TLSv1_3 if version == TLS13 else io.TlsVersion.TLSv1_2
         tls = io.ClientTlsContext(options).new_connection_options()
@@ -239,7 +242,6 @@ class BoringSSL(Client):
     """BoringSSL, which curl_cffi carries, with Chrome's hello."""
 
     name = "boringssl"
-    can = frozenset({"simple", "resumed"})
 
     def unavailable(self) -> str | None:
         return None
@@ -249,7 +251,8 @@ class BoringSSL(Client):
 
         fixed = CurlSslVersion.TLSv1_3 if version == TLS13 else CurlSslVersion.TLSv1_2
         output = ""
-        with requests.Session(verify=str(files.root), impersonate="chrome") as session:  # type: ignore[arg-type]  # or a path
+        shown = (str(files.client_cert), str(files.client_key)) if mutual else None
+        with requests.Session(verify=str(files.root), impersonate="chrome", cert=shown) as session:  # type: ignore[arg-type]  # or a path
             from curl_cffi import CurlOpt
 
             most = {CurlSslVersion.TLSv1_3: 7 << 16, CurlSslVersion.TLSv1_2: 6 << 16}[fixed]
@@ -267,7 +270,7 @@ class Chromium(Client):
     """Headless Chromium, which loads a page and prints it."""
 
     name = "chromium"
-    can = frozenset({"simple", "retry"})
+    can = frozenset({"simple", "retry", "key update"})
 
     def unavailable(self) -> str | None:
         return missing("chromium", "chromium") or missing("certutil", "libnss3-tools")

@@ -193,20 +193,26 @@ class Nginx(Server):
                 cert=files.server_cert,
                 key=files.server_key,
                 version=number(version),
-                mutual=f"ssl_verify_client on; ssl_client_certificate {files.root}; ssl_verify_depth 3;"
-                if mutual
-                else "",
+                mutual=NGINX_MUTUAL.format(root=files.root) if mutual else "",
             )
         )
         with serving(["nginx", "-p", folder, "-c", config, "-e", "stderr"], port) as running:
             yield running
 
 
+LIGHTTPD_MUTUAL = """
+ssl.ca-file = "{root}"
+ssl.verifyclient.activate = "enable"
+ssl.verifyclient.enforce = "enable"
+ssl.verifyclient.depth = 3
+"""
+
+
 class Lighttpd(Server):
     """wolfSSL, behind lighttpd."""
 
     name = "wolfssl"
-    can = frozenset({"simple", "retry"})
+    can = frozenset({"simple", "mutual", "resumed", "retry", "key update"})
     needs = MappingProxyType({"request_ocsp": False})
     """lighttpd 1.4.69 with wolfSSL drops whoever asks for an OCSP response, `openssl s_client -status` too."""
 
@@ -228,7 +234,7 @@ class Lighttpd(Server):
             'server.modules = ("mod_wolfssl")\nindex-file.names = ("index.html")\n'
             f'ssl.engine = "enable"\nssl.pemfile = "{files.folder / "both.pem"}"\n'
             f'ssl.openssl.ssl-conf-cmd = ("MinProtocol" => "TLSv{number(version)}", '
-            f'"MaxProtocol" => "TLSv{number(version)}")\n'
+            f'"MaxProtocol" => "TLSv{number(version)}")\n' + (LIGHTTPD_MUTUAL.format(root=files.root) if mutual else "")
         )
         with serving(["lighttpd", "-D", "-f", config], port) as running:
             yield running
@@ -238,7 +244,6 @@ class NSS(Server):
     """NSS's own test server."""
 
     name = "nss"
-    can = frozenset({"simple", "mutual", "retry", "key update"})
 
     def unavailable(self) -> str | None:
         return missing("selfserv", "libnss3-tools") or missing("unshare", "util-linux")
@@ -247,7 +252,18 @@ class NSS(Server):
     def start(self, files: Files, version: ProtocolVersion, *, mutual: bool) -> Iterator[Running]:
         database = nss_database(files)
         name = f"tls{number(version)}"
-        command: Command = ["selfserv", "-d", f"sql:{database}", "-n", "server", "-p", "4433", "-V", f"{name}:{name}"]
+        command: Command = [
+            "selfserv",
+            "-d",
+            f"sql:{database}",
+            "-n",
+            "server",
+            "-p",
+            "4433",
+            "-V",
+            f"{name}:{name}",
+            "-u",
+        ]
         command += ["-r", "-r"] if mutual else []
         with serving_apart(command, 4433) as running:
             yield running

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import handclasp
@@ -28,7 +29,9 @@ def identity_from(cert: Path, key: Path | None, password_file: Path | None) -> h
     """A certificate with its key; raises `UsageError` that names the files and what may be missing."""
     password = password_from(password_file)
     try:
-        return handclasp.Identity.from_files(cert, key, password)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "PKCS#12 bundle could not be parsed as DER")  # BER is as good
+            return handclasp.Identity.from_files(cert, key, password)
     except KeyFileExposed:
         raise
     except handclasp.UsageError as error:

@@ -76,6 +76,18 @@ def test_openssl_reads_all_and_agrees(house: CaDirectory) -> None:
     run("openssl", "pkcs12", "-in", p12, "-passin", "pass:secret", "-nodes")
 
 
+def test_openssl_believes_our_ocsp_responses(house: CaDirectory) -> None:
+    need("openssl", "openssl")
+    for name, word in (("good.example", "good"), ("bad.example", "revoked")):
+        response = house.path / "response"
+        response.write_bytes(house.ocsp_response(house.book.find(name)))
+        command: list[str | Path] = ["openssl", "ocsp", "-respin", response, "-issuer", house.path / "issuing.pem"]
+        command += ["-sha256", "-cert", leaf(house, name), "-CAfile", house.path / "root.pem"]
+        printed = run(*command, "-verify_other", house.path / "issuing.pem")
+        assert "Response verify OK" in printed
+        assert f": {word}" in printed
+
+
 def test_gnutls_reads_all_and_agrees(house: CaDirectory) -> None:
     need("certtool", "gnutls-bin")
     folder = house.path

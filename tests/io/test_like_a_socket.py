@@ -287,6 +287,25 @@ def test_the_peer_s_reason_is_heard_although_it_takes_no_more(world: World) -> N
             client.do_handshake()
 
 
+def test_a_refusal_that_came_after_the_handshake_is_what_sending_raises(world: World) -> None:
+    """TLS 1.3: the client is done before the server has judged it, and may send before it hears of that."""
+    ours, theirs = socket.socketpair()
+    client = TlsSocket(ours, ClientConnection(world.client_config(), server_name="localhost"))
+    config = world.server_config(trust=world.root.trust, client_auth=handclasp.ClientAuth.REQUIRED)
+    server = TlsSocket(theirs, ServerConnection(config))
+
+    def refuse() -> None:
+        with theirs, pytest.raises(handclasp.PeerError):
+            server.do_handshake()
+
+    with ours:
+        thread = in_thread(refuse)
+        client.do_handshake()
+        thread.join()
+        with pytest.raises(PeerAlert, match="certificate_required"):
+            client.sendall(b"POST / HTTP/1.1")
+
+
 def test_sizes_mean_what_they_mean_to_sockets(world: World) -> None:
     with joined(world) as (client, server):
         server.sendall(b"abcdef")

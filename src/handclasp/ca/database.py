@@ -116,6 +116,8 @@ class CaDatabase:
                 if book.execute("PRAGMA user_version").fetchone() == (0,):
                     for statement in SCHEMA:
                         book.execute(statement)
+        elif version == 0:
+            raise BookUnusable(f"The book {self._path} is empty or cut short; put a copy of it in its place.")
         elif version != VERSION:
             raise BookUnusable(f"The book {self._path} is of form {version}; this handclasp reads form {VERSION}.")
 

@@ -77,7 +77,11 @@ class CaDirectory:
         issuing = root.intermediate(f"{name} Issuing CA", key=key, permitted_dns=permitted_dns)
         folder.parent.mkdir(parents=True, exist_ok=True)
         making = folder.absolute().with_name(f".{folder.absolute().name}.{secrets.token_hex(8)}")
-        making.mkdir(mode=0o700)
+        try:
+            making.mkdir(mode=0o700)
+        except OSError as error:
+            error.filename = str(folder)  # the name that the caller knows
+            raise
         try:
             _furnish(making, f"{name} Issuing CA", root, issuing, password)
             making.rename(folder)  # over an empty directory, and over nothing else

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import Any, Self
 
 from handclasp.connection import Connection
+from handclasp.endings import Truncated
 from handclasp.errors import UsageError
 from handclasp.events import Asked, DataReceived, Event
 from handclasp.handshake.established import Established
@@ -56,6 +57,8 @@ class TlsSocket:
         self._outgoing = Outgoing(sock)
         self._engine = threading.RLock()
         """Held while the engine works, never while the network is waited for."""
+        self._reading = threading.Lock()
+        """Held by the one who waits for the peer."""
         self._io_refs = 0
         self._closed = False
 
@@ -87,21 +90,13 @@ class TlsSocket:
                 self._take(self._step(self.connection.start))
             while self.connection.handshaking:
                 self._receive()
-            self._finish_sending()
+            self._heed_deadline()
+            self._flush()
         finally:
             if self._deadline is not None:
                 self._deadline = None
                 if self._sock.fileno() >= 0:
                     self._sock.settimeout(before)
-
-    def _finish_sending(self) -> None:
-        self._heed_deadline()
-        try:
-            self._outgoing.flush()
-        except ConnectionError:
-            self._outgoing.clear()
-            self._receive()  # it may have said why it takes no more
-            raise
 
     @property
     def session(self) -> Established:
@@ -148,7 +143,7 @@ class TlsSocket:
     def update_keys(self, *, request_peer: bool = True) -> None:
         """Renew our key, and ask the peer to renew its own (RFC 8446, 4.6.3)."""
         self._step(lambda: self.connection.update_keys(request_peer=request_peer))
-        self._outgoing.flush()
+        self._flush()
 
     # Reading.
 
@@ -194,11 +189,12 @@ class TlsSocket:
         return sum(map(len, self._received)) - self._offset
 
     def _wait_for_data(self) -> bool:
-        while not self._received:
-            if self._ended:
-                return False
-            self._receive()
-        return True
+        with self._reading:
+            while not self._received:
+                if self._ended:
+                    return False
+                self._receive()
+            return True
 
     def _receive(self) -> None:
         """Wait for bytes and let the engine have them; what waits to go out goes meanwhile."""
@@ -263,7 +259,7 @@ class TlsSocket:
     # Writing.
 
     def sendall(self, data: bytes | bytearray | memoryview, flags: int = 0) -> None:
-        """Send all of `data`.
+        """Send all of `data`. A peer that takes no more and said why is a `PeerAlert`, else a `ConnectionError`.
 
         After a `TimeoutError` some of it was sent and some is waiting; how much cannot be told, as with any
         socket. The connection stays in order: what waits goes first when more is sent.
@@ -272,7 +268,7 @@ class TlsSocket:
         view = memoryview(data).cast("B")
         for at in range(0, len(view), SEND_SIZE):
             self._seal(view[at : at + SEND_SIZE])
-            self._outgoing.flush()
+            self._flush()
 
     def send(self, data: bytes | bytearray | memoryview, flags: int = 0) -> int:
         """Send `data`; the answer is how many bytes of it were taken: all, where the socket blocks.
@@ -299,7 +295,27 @@ class TlsSocket:
 
     def flush(self) -> None:
         """Send what waits."""
-        self._outgoing.flush()
+        self._flush()
+
+    def _flush(self) -> None:
+        try:
+            self._outgoing.flush()
+        except ConnectionError:
+            self._outgoing.clear()
+            self._hear_why()
+            raise
+
+    def _hear_why(self) -> None:
+        """The peer takes no more: raise the reason that it gave, if it gave one and nobody else is reading."""
+        if not self._reading.acquire(blocking=False):
+            return
+        try:
+            while not self._ended and wait_for(self._sock, write=False, timeout=0)[0]:
+                self._receive()
+        except (OSError, Truncated):
+            return
+        finally:
+            self._reading.release()
 
     def _seal(self, data: memoryview) -> None:
         with self._engine:
@@ -315,7 +331,7 @@ class TlsSocket:
         if how != socket.SHUT_RD:
             self._step(self.connection.close)
         if how == socket.SHUT_WR:
-            self._outgoing.flush()
+            self._flush()
         self._sock.shutdown(how)
 
     def close(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -189,7 +190,8 @@ def test_control_c_ends_connect_at_once(world: World, folder: Path, moment: str)
     assert b"Traceback" not in errors
 
 
-def test_a_refusal_after_the_handshake_is_explained(world: World, folder: Path) -> None:
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_refusal_after_the_handshake_is_explained(world: World, folder: Path, as_json: bool) -> None:
     """TLS 1.3: the server judges the client's certificate when the client is already done."""
     import handclasp
 
@@ -203,13 +205,23 @@ def test_a_refusal_after_the_handshake_is_explained(world: World, folder: Path) 
         thread = threading.Thread(target=serve)
         thread.start()
         done = subprocess.run(
-            [*HANDCLASP, "connect", f"127.0.0.1:{listener.port}", "--trust", str(folder / "root.pem")],
+            [
+                *HANDCLASP,
+                "connect",
+                f"127.0.0.1:{listener.port}",
+                "--trust",
+                str(folder / "root.pem"),
+                *(["--json"] if as_json else []),
+            ],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
         )
         thread.join(20)
     assert done.returncode == 1
+    if as_json:
+        assert json.loads(done.stdout)["failure"]["alert"] == "certificate_required"
+        return
     assert "the server (the peer), alert certificate_required" in done.stderr
     assert "client certificate" in done.stderr
 

@@ -25,6 +25,8 @@ from handclasp.x509.online import Online
 __all__ = ["connect", "split_host"]
 
 MAX_TIMEOUT = 86400.0
+LATE = 3.0
+"""Seconds that a server has to refuse our certificate, or to end the connection."""
 
 
 def connect(
@@ -90,6 +92,10 @@ def connect(
         err.print("Interrupted.")
         raise typer.Exit(130) from None
     if as_json:
+        refused = _late_refusal(connection) if steps.has(11) else None
+        if refused is not None:
+            _report_failure(err, refused, steps, trace, as_json)
+            raise typer.Exit(show.EXIT_FAILED)
         _print_json(connection, steps)
         connection.close()
         return
@@ -119,6 +125,21 @@ def _report_failure(out: Console, error: Exception, steps: StepTrace, trace: boo
         show.steps(out, steps.steps, "The handshake, as far as it came")
     out.print("The connection failed.")
     show.failure(out, explanation)
+
+
+def _late_refusal(connection: handclasp.TlsSocket) -> Exception | None:
+    """In TLS 1.3 a server that asked for a certificate judges it after the client is done: wait for its word."""
+    connection.settimeout(LATE)
+    try:
+        connection.shutdown()
+        for _ in range(64):
+            if not connection.recv():
+                break
+    except handclasp.PeerAlert as error:
+        return error
+    except (handclasp.HandclaspError, OSError):
+        pass  # it said nothing against us
+    return None
 
 
 def _print_json(connection: handclasp.TlsSocket, steps: StepTrace) -> None:

@@ -208,7 +208,7 @@ class Status(BaseHTTPRequestHandler):
             {
                 "version": str(session.version),
                 "cipher_suite": str(session.cipher_suite),
-                "group": str(session.group),
+                "group": str(session.group) if session.group is not None else None,
                 "alpn": session.alpn,
                 "resumed": session.resumed,
                 "client": report.identities.subject if report is not None and report.identities else None,

@@ -15,6 +15,8 @@ def main() -> None:
     try:
         from handclasp.cli.app import app
         from handclasp.cli.told import run
+    except KeyboardInterrupt:
+        sys.exit(130)
     except ModuleNotFoundError as error:
         if error.name not in ("typer", "rich"):
             raise

@@ -10,6 +10,7 @@ import itertools
 import os
 import select
 import socket
+import struct
 import threading
 import time
 import urllib.request
@@ -304,6 +305,26 @@ def test_a_refusal_that_came_after_the_handshake_is_what_sending_raises(world: W
         thread.join()
         with pytest.raises(PeerAlert, match="certificate_required"):
             client.sendall(b"POST / HTTP/1.1")
+
+
+def test_a_refusal_is_heard_by_one_who_only_wants_to_end(world: World) -> None:
+    """The server says why and resets the connection, which the system then calls not connected."""
+    config = world.server_config(trust=world.root.trust, client_auth=handclasp.ClientAuth.REQUIRED)
+    with handclasp.listen(("127.0.0.1", 0), config) as listener:
+
+        def refuse() -> None:
+            tls, _ = listener.accept_raw()
+            with pytest.raises(handclasp.PeerError):
+                tls.do_handshake(timeout=20)
+            tls.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            tls.abort()
+
+        thread = in_thread(refuse)
+        client = handclasp.connect(listener.getsockname(), world.client_config(), server_name="localhost")
+        thread.join(20)
+        with pytest.raises(PeerAlert, match="certificate_required"):
+            client.shutdown()
+        client.close()
 
 
 def test_sizes_mean_what_they_mean_to_sockets(world: World) -> None:

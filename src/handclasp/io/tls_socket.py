@@ -332,7 +332,11 @@ class TlsSocket:
             self._step(self.connection.close)
         if how == socket.SHUT_WR:
             self._flush()
-        self._sock.shutdown(how)
+        try:
+            self._sock.shutdown(how)
+        except OSError:
+            self._hear_why()
+            raise
 
     def close(self) -> None:
         """Say close_notify and close the socket, once the files made of it are closed too."""

@@ -10,8 +10,9 @@ __all__ = ["main"]
 
 def main() -> None:
     """Run the command line; without the extra `cli` it says what to install."""
-    nowhere = open(os.devnull, "w")  # noqa: SIM115  # as long as the process lives
-    sys.stdout, sys.stderr = sys.stdout or nowhere, sys.stderr or nowhere  # a caller may have closed them
+    # A caller may have closed them; then their numbers would go to the next file or socket that is opened.
+    nowhere = open(os.devnull, "r+")  # noqa: SIM115  # as long as the process lives
+    sys.stdin, sys.stdout, sys.stderr = sys.stdin or nowhere, sys.stdout or nowhere, sys.stderr or nowhere
     try:
         from handclasp.cli.app import app
         from handclasp.cli.told import run

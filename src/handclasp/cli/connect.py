@@ -199,8 +199,16 @@ def _carry(connection: handclasp.TlsSocket, err: Console, steps: StepTrace) -> i
 def _send_input(connection: handclasp.TlsSocket, unsent: list[Exception]) -> None:
     """Standard input to the peer; at its end we say so, and go on reading."""
     try:
-        while data := os.read(0, 1 << 16):
+        while data := _input():
             connection.sendall(data)
         connection.shutdown()
     except (handclasp.HandclaspError, OSError) as error:
         unsent.append(error)  # the reading side sees the end and tells of it
+
+
+def _input() -> bytes:
+    """Some of standard input; what cannot be read is at its end."""
+    try:
+        return os.read(sys.stdin.fileno(), 1 << 16)
+    except OSError:
+        return b""

@@ -277,6 +277,18 @@ def test_a_socket_of_the_callers_needs_a_name(world: World) -> None:
         handclasp.connect(ours, world.client_config())
 
 
+@pytest.mark.parametrize("name", ["", "bad name", "a..b", "a" * 70 + ".example"])
+def test_a_name_that_is_none_is_refused_before_anybody_is_called(world: World, name: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as nobody:
+        nobody.settimeout(0)
+        with pytest.raises(handclasp.UsageError, match="no host name"):
+            handclasp.connect((name, nobody.getsockname()[1]), world.client_config())
+        with pytest.raises(handclasp.UsageError, match="no host name"):
+            handclasp.connect(nobody.getsockname(), world.client_config(), server_name=name)
+        with pytest.raises(BlockingIOError):
+            nobody.accept()
+
+
 def test_flags_have_no_meaning(world: World) -> None:
     with serving(world, echo) as listener, connect(world, listener) as tls:
         with pytest.raises(handclasp.UsageError):

@@ -17,6 +17,7 @@ from handclasp.errors import UsageError
 from handclasp.facts import Observer
 from handclasp.io.tls_socket import TlsSocket
 from handclasp.x509 import TrustStore
+from handclasp.x509.names import PeerName, normalize_host
 
 __all__ = ["Listener", "connect", "listen"]
 
@@ -105,20 +106,18 @@ def connect(
     Without a config the system's authorities are trusted. `server_name` is the host unless it is
     given; over a socket of yours it has to be. `timeout` in seconds is for the connection to each
     address of the host, and for the handshake as a whole; after it there is none. Raises `OSError`
-    for the network and the error of the handshake for TLS.
+    for the network, the error of the handshake for TLS, and `UsageError` for a name that is none.
     """
-    if isinstance(address, socket.socket):
-        sock = address
-        if server_name is None:
+    if server_name is None:
+        if isinstance(address, socket.socket):
             raise UsageError("server_name: name the server when you bring the socket yourself.")
-    else:
-        host = str(address[0])
-        server_name = host if server_name is None else server_name
-        sock = socket.create_connection((host, int(address[1])), timeout)
+        server_name = str(address[0])
+    PeerName.of(server_name)  # what is wrong here is told before anybody is called
+    config = config or ClientConfig(trust=TrustStore.system())
+    connection = ClientConnection(config, server_name=server_name, observer=observer)
+    sock = address if isinstance(address, socket.socket) else _connected(address, timeout)
     try:
         _no_delay(sock)
-        config = config or ClientConfig(trust=TrustStore.system())
-        connection = ClientConnection(config, server_name=server_name, observer=observer)
         tls = TlsSocket(sock, connection, answer=answer)
         sock.settimeout(None)
         tls.do_handshake(timeout=timeout)
@@ -126,6 +125,11 @@ def connect(
         sock.close()
         raise
     return tls
+
+
+def _connected(address: Address, timeout: float | None) -> socket.socket:
+    host = str(address[0])
+    return socket.create_connection((host if host.isascii() else normalize_host(host), address[1]), timeout)
 
 
 def listen(

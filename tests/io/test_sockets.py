@@ -17,7 +17,7 @@ from tests.conftest import World
 import handclasp
 from handclasp import ProtocolVersion, TlsSocket
 from handclasp.endings import PeerAlert
-from handclasp.handshake.errors import NoCommonVersion
+from handclasp.handshake.errors import NoCommonVersion, UnexpectedMessage
 from handclasp.io.sockets import Listener
 from handclasp.io.tls_socket import QuestionUnanswered
 from handclasp.keylog import key_log_to, observe_with
@@ -211,6 +211,31 @@ def test_a_failed_handshake_says_why_on_both_sides(world: World) -> None:
             )
         thread.join(10)
     assert isinstance(errors[0], PeerAlert)
+
+
+def test_an_alert_arrives_though_the_peer_sent_more_than_was_read(world: World) -> None:
+    """A socket that is closed over unread bytes resets the connection, and the peer loses the alert."""
+    with (
+        handclasp.listen(("127.0.0.1", 0), world.server_config()) as listener,
+        socket.create_connection(("127.0.0.1", listener.port)) as sock,
+    ):
+        refused: list[Exception] = []
+
+        def accept() -> None:
+            try:
+                listener.accept(timeout=10)
+            except handclasp.HandclaspError as error:
+                refused.append(error)
+
+        thread = threading.Thread(target=accept)
+        thread.start()
+        sock.settimeout(10)
+        sock.sendall(b"\x16\x03\x01\x00\x04\x09\x00\x00\x00" + bytes(1 << 20))
+        sock.shutdown(socket.SHUT_WR)
+        thread.join(20)
+        assert type(refused[0]) is UnexpectedMessage
+        assert sock.recv(100) == b"\x15\x03\x01\x00\x02\x02\x0a"
+        assert sock.recv(100) == b""
 
 
 def test_a_server_that_speaks_no_common_version_says_so(world: World) -> None:

@@ -170,6 +170,7 @@ class TlsServer(ThreadingTCPServer):
                     show.steps(out, steps.steps, f"The handshake with {client_address[0]}, as far as it came")
                 out.print(f"A handshake with {client_address[0]} failed.", markup=False)
                 show.failure(out, explain(error, steps))
+            tls.abort()
             return
         if self._trace:
             with PRINTING:

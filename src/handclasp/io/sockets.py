@@ -7,6 +7,7 @@ with handclasp.connect(("example.com", 443)) as tls:
 
 from __future__ import annotations
 
+import contextlib
 import socket
 from collections.abc import Callable
 from typing import Any, Self
@@ -65,14 +66,7 @@ class Listener:
         uses `accept_raw`.
         """
         sock, address = self._sock.accept()
-        try:
-            sock.settimeout(None)
-            tls = self.wrap(sock, observer=observer)
-            tls.do_handshake(timeout=timeout)
-        except BaseException:
-            sock.close()
-            raise
-        return tls, address
+        return _shaken(self.wrap(sock, observer=observer), timeout), address
 
     def wrap(self, sock: socket.socket, *, observer: Observer | None = None) -> TlsSocket:
         """TLS over an accepted socket, its handshake yet to be done."""
@@ -116,13 +110,17 @@ def connect(
     config = config or ClientConfig(trust=TrustStore.system())
     connection = ClientConnection(config, server_name=server_name, observer=observer)
     sock = address if isinstance(address, socket.socket) else _connected(address, timeout)
+    _no_delay(sock)
+    return _shaken(TlsSocket(sock, connection, answer=answer), timeout)
+
+
+def _shaken(tls: TlsSocket, timeout: float | None) -> TlsSocket:
+    """The connection with its handshake done; where that fails, the socket is closed."""
     try:
-        _no_delay(sock)
-        tls = TlsSocket(sock, connection, answer=answer)
-        sock.settimeout(None)
+        tls.settimeout(None)
         tls.do_handshake(timeout=timeout)
     except BaseException:
-        sock.close()
+        tls.abort()
         raise
     return tls
 
@@ -148,4 +146,5 @@ def listen(
 def _no_delay(sock: socket.socket) -> None:
     """Handshake flights are whole messages; waiting to fill packets only delays them."""
     if sock.family in (socket.AF_INET, socket.AF_INET6):
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        with contextlib.suppress(OSError):  # a broken socket says so when it is used
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -17,10 +17,11 @@ from typing import Any, Self
 
 from handclasp.connection import Connection
 from handclasp.endings import Truncated
-from handclasp.errors import UsageError
+from handclasp.errors import PeerError, UsageError
 from handclasp.events import Asked, DataReceived, Event
 from handclasp.handshake.established import Established
 from handclasp.io.outgoing import Outgoing, wait_for
+from handclasp.record_layer import NotTLS
 from handclasp.wire.iana import CipherSuite, NamedGroup, ProtocolVersion
 from handclasp.x509 import Report
 
@@ -28,6 +29,8 @@ __all__ = ["QuestionUnanswered", "TlsSocket"]
 
 RECEIVE_SIZE = 1 << 18
 """Bytes asked of the transport at once: about sixteen full records."""
+LINGER = 1.0
+"""Seconds that a peer has to take our alert before the socket is closed."""
 SEND_SIZE = 1 << 17
 """Bytes protected at once; more of them at a time make the allocator give memory back and fetch it anew."""
 
@@ -345,9 +348,26 @@ class TlsSocket:
             self._really_close()
 
     def abort(self) -> None:
-        """Close the socket and say nothing: the peer sees that something is missing. So ends `with` on an error."""
+        """Close the socket and say nothing: the peer sees that something is missing. So ends `with` on an error.
+
+        Where our alert is on its way, the peer has up to a second to take it and go.
+        """
         self._closed = True
+        if isinstance(self.connection.error, PeerError) and not isinstance(self.connection.error, NotTLS):
+            self._let_alert_arrive()
         self._sock.close()
+
+    def _let_alert_arrive(self) -> None:
+        """Read off what still comes: a socket closed over unread bytes resets the connection, and the alert is lost."""
+        deadline = time.monotonic() + LINGER
+        try:
+            self._sock.shutdown(socket.SHUT_WR)
+            while self._sock.gettimeout() != 0 and (left := deadline - time.monotonic()) > 0:
+                self._sock.settimeout(left)
+                if not self._sock.recv(RECEIVE_SIZE):
+                    return
+        except OSError:
+            pass  # the peer is gone, or has not gone in time
 
     def _really_close(self) -> None:
         if self._sock.fileno() < 0:

@@ -97,6 +97,7 @@ def test_connect_honours_the_variable_for_key_logs(
     monkeypatch.setenv("SSLKEYLOGFILE", str(tmp_path / "keys"))
     assert run("connect", f"127.0.0.1:{port}", "--trust", root_file, "--json").returncode == 0
     assert "CLIENT_TRAFFIC_SECRET_0" in (tmp_path / "keys").read_text()
+    assert (tmp_path / "keys").stat().st_mode & 0o777 == 0o600
 
 
 def test_connect_in_json(port: int, root_file: Path) -> None:

@@ -70,8 +70,6 @@ def connect(
             raise handclasp.UsageError(f"--timeout {timeout:g}: more than 0 and at most {MAX_TIMEOUT:g} seconds.")
         if cert is None and key is not None:
             raise handclasp.UsageError("--key is of use with --cert only.")
-        if key_log is not None:
-            key_log.open("a").close()  # now, not in the middle of the handshake
         config = handclasp.ClientConfig(
             trust=trust_from(trust),
             identities=() if cert is None else (identity_from(cert, key, password_file),),
@@ -79,7 +77,7 @@ def connect(
             alpn=tuple(name for name in alpn.split(",") if name),
             online=Online() if fetch else None,
         )
-    observer: Observer = steps if key_log is None else observe_with(steps, key_log_to(key_log))
+        observer: Observer = steps if key_log is None else observe_with(steps, key_log_to(key_log))
     try:
         connection = handclasp.connect(address, config, server_name=server_name, timeout=timeout, observer=observer)
     except (handclasp.HandclaspError, OSError) as error:

@@ -27,9 +27,10 @@ from handclasp.wire.iana import ProtocolVersion, SignatureScheme
 from handclasp.x509.certificate import Certificate, interned
 from handclasp.x509.checks import EKU
 from handclasp.x509.errors import MalformedCertificate
-from handclasp.x509.keys import KeyFilePolicy, load_private_key, read_key_file
+from handclasp.x509.keys import MAX_SIZE, KeyFilePolicy, load_private_key, read_key_file
 from handclasp.x509.names import Identities, PeerName, matches
 from handclasp.x509.policy import DEFAULT, Purpose
+from handclasp.x509.rounds import TooMuchWork, check_rounds
 
 if TYPE_CHECKING:
     from handclasp.wire.extensions import OidFilter
@@ -89,9 +90,12 @@ class Identity:
     @classmethod
     def from_pkcs12(cls, data: bytes, password: bytes | None = None) -> Identity:
         """From the bytes of a PKCS #12 file (RFC 7292)."""
+        if len(data) > MAX_SIZE:
+            raise UnreadableIdentity(f"{len(data)} bytes are no PKCS #12 file; at most {MAX_SIZE} are looked at.")
         try:
+            check_rounds(data)
             private, leaf, others = pkcs12.load_key_and_certificates(data, password)
-        except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        except (ValueError, TypeError, UnsupportedAlgorithm, TooMuchWork) as error:
             raise UnreadableIdentity(f"The PKCS #12 file could not be read: {error}") from None
         if private is None or leaf is None:
             raise UnreadableIdentity("The PKCS #12 file holds no private key with its certificate.")

@@ -28,6 +28,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from handclasp.errors import UsageError
+from handclasp.x509.pem import blocks
+from handclasp.x509.rounds import TooMuchWork, check_rounds
 
 __all__ = [
     "KeyFileExposed",
@@ -154,7 +156,11 @@ def _load(load: Any, data: bytes, password: bytes | None) -> Any:
 
 def _decrypt(load: Any, data: bytes, password: bytes) -> Any:
     try:
+        for der in blocks(data, b"ENCRYPTED PRIVATE KEY") if data.startswith(b"-----BEGIN") else (data,):
+            check_rounds(der)
         return load(data, password)
+    except TooMuchWork as error:
+        raise UnsupportedKey(f"The private key is not opened: {error}.") from None
     except ValueError:
         raise WrongPassword("The private key does not open: its password is another, or it is damaged.") from None
 

@@ -10,7 +10,10 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import ExtendedKeyUsageOID
 from tests.conftest import World
 from tests.pair import Pair
 
@@ -19,7 +22,7 @@ from handclasp.ca import Authority, KeyType
 from handclasp.errors import ConfigError, PeerError
 from handclasp.wire.extensions import OidFilter
 from handclasp.wire.iana import ProtocolVersion, SignatureScheme
-from handclasp.x509 import DEFAULT, Purpose, RevocationMode
+from handclasp.x509 import DEFAULT, Certificate, Purpose, RevocationMode
 from handclasp.x509.errors import CertificateRevoked, RevocationUnknown, UnknownAuthority
 from handclasp.x509.identity import Identity, KeyMismatch, UnreadableIdentity, select
 from handclasp.x509.keys import KeyFileExposed, KeyFilePolicy, KeyFileWarning, UnreadableKey, write_owner_only
@@ -282,6 +285,19 @@ def test_a_client_shows_only_what_the_server_accepts(world: World) -> None:
     assert [why for _, why in reasons] == ["the server does not trust its authority", "it is not for clients"]
 
 
+def test_a_client_s_certificate_for_any_purpose_is_one_for_clients(world: World) -> None:
+    """As whoever judges it will say (RFC 5280, 4.2.1.12)."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    issuer = world.issuing
+    name = issuer.certificate.subject_name
+    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+    builder = builder.serial_number(5).not_valid_before(NOW).not_valid_after(NOW + timedelta(days=1))
+    anything = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE])
+    signed = builder.add_extension(anything, critical=False).sign(issuer._private_key, hashes.SHA256())
+    identity = Identity((Certificate(signed.public_bytes(Encoding.DER)),), key)
+    assert choose(identity, purpose=Purpose.CLIENT_AUTH) is identity
+
+
 @pytest.mark.parametrize(
     ("oid", "value", "good"),
     [
@@ -289,6 +305,15 @@ def test_a_client_shows_only_what_the_server_accepts(world: World) -> None:
         ("0603551d0f", "03020308", False),  # keyAgreement
         ("0603551d25", "300a06082b06010505070302", True),  # clientAuth
         ("0603551d25", "300a06082b06010505070301", False),  # serverAuth
+        ("0603551d25", "30810a06082b06010505070302", True),  # with a long form of its length
+        ("0603551d25", "3000", True),  # nothing in particular
+        ("0603551d25", "300a06082b060105050703", False),  # cut short
+        ("0603551d25", "", False),
+        ("0603551d25", "06082b06010505070302", False),  # no sequence
+        ("0603551d25", "300706052b06010505", False),  # the beginning of what it has
+        ("0603551d0f", "", False),
+        ("0603551d0f", "0302", False),
+        ("0603551d0f", "030100", True),  # nothing in particular
         ("0603551d63", "00", True),  # one that we don't know is passed over
     ],
 )

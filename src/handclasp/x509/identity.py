@@ -15,17 +15,15 @@ from typing import TYPE_CHECKING, Any
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    PublicFormat,
-    pkcs12,
-)
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, pkcs12
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from handclasp.crypto.signatures import schemes_for
 from handclasp.errors import UsageError
 from handclasp.wire.iana import ProtocolVersion, SignatureScheme
 from handclasp.x509.certificate import Certificate, interned
 from handclasp.x509.checks import EKU
+from handclasp.x509.der import after, element
 from handclasp.x509.errors import MalformedCertificate
 from handclasp.x509.keys import MAX_SIZE, KeyFilePolicy, load_private_key, read_key_file
 from handclasp.x509.names import Identities, PeerName, matches
@@ -195,7 +193,7 @@ def _client_unfit(identity: Identity, authorities: Sequence[bytes], filters: Seq
     if authorities and not any(one.issuer in authorities for one in identity.chain):
         return "the server does not trust its authority"
     usage = identity.leaf.extension(x509.ExtendedKeyUsage)
-    if usage is not None and EKU[Purpose.CLIENT_AUTH] not in usage:
+    if usage is not None and not {EKU[Purpose.CLIENT_AUTH], ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE} & set(usage):
         return "it is not for clients"
     for one in filters:
         if not _has_values(identity.leaf, one):
@@ -206,17 +204,14 @@ def _client_unfit(identity: Identity, authorities: Sequence[bytes], filters: Seq
 def _has_values(leaf: Certificate, wanted: OidFilter) -> bool:
     """Whether a certificate has the filter's extension with all its values (RFC 8446, 4.2.5)."""
     kind = wanted.certificate_extension_oid
+    values = wanted.certificate_extension_values
     if kind == KEY_USAGE:
-        have = leaf.extension(x509.KeyUsage)
-        return (
-            have is not None
-            and _bits(have.public_bytes()) & (bits := _bits(wanted.certificate_extension_values)) == bits
-        )
+        usage = leaf.extension(x509.KeyUsage)
+        bits = _bits(values)
+        return usage is not None and bits is not None and (_bits(usage.public_bytes()) or 0) & bits == bits
     if kind == EXTENDED_KEY_USAGE:
-        uses = leaf.extension(x509.ExtendedKeyUsage)
-        return uses is not None and all(
-            oid in uses.public_bytes() for oid in _sequence(wanted.certificate_extension_values)
-        )
+        uses, oids = leaf.extension(x509.ExtendedKeyUsage), _sequence(values)
+        return uses is not None and oids is not None and oids <= (_sequence(uses.public_bytes()) or set())
     return True  # a client that does not know the extension passes over the filter
 
 
@@ -224,18 +219,25 @@ KEY_USAGE = bytes.fromhex("0603551d0f")
 EXTENDED_KEY_USAGE = bytes.fromhex("0603551d25")
 
 
-def _bits(der: bytes) -> int:
-    """The bits of a DER BIT STRING, the first one highest of sixteen."""
-    return int.from_bytes(der[3:5].ljust(2, b"\0"), "big") if len(der) > 3 and der[0] == 3 else 0
+def _bits(der: bytes) -> int | None:
+    """The bits of a DER BIT STRING, the first one highest of sixteen; None for anything else."""
+    try:
+        content = element(der, 0, 0x03)
+    except (ValueError, IndexError):
+        return None
+    return int.from_bytes(content[1:3].ljust(2, b"\0"), "big")
 
 
-def _sequence(der: bytes) -> list[bytes]:
-    """The elements of a short DER SEQUENCE."""
-    found, at = [], 2
-    while at + 2 <= len(der):
-        end = at + 2 + der[at + 1]
-        found.append(der[at:end])
-        at = end
+def _sequence(der: bytes) -> set[bytes] | None:
+    """The elements of a DER SEQUENCE of object identifiers; None for anything else."""
+    found, at = set(), 0
+    try:
+        content = element(der, 0, 0x30)
+        while at < len(content):
+            found.add(element(content, at, 0x06))
+            at = after(content, at)
+    except (ValueError, IndexError):
+        return None
     return found
 
 

@@ -461,8 +461,18 @@ def test_clients_are_let_in_by_name(world: World, rule: AllowedClient, good: boo
     assert good or type(report.error) is e.ClientNotAllowed
 
 
+@pytest.mark.parametrize(
+    "path", ["..", "../admin", "a/../../admin", "%2e%2E/admin", "./x", "", "a//b", "..%2fadmin", "..\\x"]
+)
+def test_nobody_is_below_a_place_who_leads_out_of_it(path: str) -> None:
+    """RFC 3986, 5.2.4; SPIFFE IDs have no such paths."""
+    rule = AllowedClient("uri", "spiffe://example.org/web", suffix=True)
+    assert not rule.admits(Identities((), (), (f"spiffe://example.org/web/{path}",), (), (), "", True))
+    assert rule.admits(Identities((), (), ("spiffe://example.org/web/a.b/..c",), (), (), "", True))
+
+
 def test_rules_for_clients_are_checked_when_built() -> None:
-    for wrong in (("ip", "x", False), ("subject", "x", True)):
+    for wrong in (("ip", "x", False), ("subject", "x", True), ("dns", "", True), ("dns", ".", True), ("uri", "", True)):
         with pytest.raises(ConfigError):
             AllowedClient(*wrong)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from handclasp.errors import ConfigError
@@ -26,6 +27,8 @@ class AllowedClient:
     def __post_init__(self) -> None:
         if self.kind not in ("dns", "email", "uri", "subject"):
             raise ConfigError(f"allowed_clients: {self.kind!r} is none of dns, email, uri and subject.")
+        if not self.name.strip("./@"):
+            raise ConfigError("allowed_clients: a rule without a name would let in everybody.")
         if self.suffix and self.kind == "subject":
             raise ConfigError("allowed_clients: a subject is compared whole.")
 
@@ -38,7 +41,7 @@ class AllowedClient:
             return identities.subject == self.name
         if self.kind == "uri":
             below = self.name.rstrip("/") + "/"
-            return any(uri == self.name or (self.suffix and uri.startswith(below)) for uri in identities.uris)
+            return any(uri == self.name or (self.suffix and _is_below(uri, below)) for uri in identities.uris)
         wanted = self.name.lower()
         if self.kind == "dns":
             names, mark = identities.dns, "."
@@ -47,3 +50,11 @@ class AllowedClient:
         return any(
             one.lower() == wanted or (self.suffix and one.lower().endswith(mark + wanted.lstrip(mark))) for one in names
         )
+
+
+def _is_below(uri: str, place: str) -> bool:
+    """Whether a URI is below a place, and stays there however its path is resolved (RFC 3986, 5.2.4)."""
+    path = re.split(r"[?#]", uri.removeprefix(place), maxsplit=1)[0]
+    return uri.startswith(place) and not {".", "..", ""} & set(
+        re.split(r"[/\\]|%2f|%5c", path.lower().replace("%2e", "."))
+    )

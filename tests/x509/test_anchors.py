@@ -11,6 +11,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.name import _ASN1Type
+from cryptography.x509.oid import NameOID
 from tests.x509.chains import HOST, NOBODY_KNOWS, NOW, Link, key_of, leaf, make_chain
 
 from handclasp.x509 import DEFAULT, RFC5280, Certificate, Purpose, Report, TrustStore, VerificationPolicy, verify
@@ -91,3 +93,16 @@ def test_a_peer_s_own_certificate_is_judged_whole_even_as_an_anchor() -> None:
 def test_what_is_between_leaf_and_anchor_is_judged_whole_in_any_case() -> None:
     made = make_chain(leaf(), Link(dates="past"))
     assert type(judge(anchor(CA), BY_NAME, made.chain).error) is e.CertificateExpired
+
+
+def test_anchors_of_a_name_are_found_however_it_is_written() -> None:
+    """A new key of the same authority, whose name has another type of string (RFC 5280, 7.1)."""
+    upper = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "ROOT", _ASN1Type.PrintableString)])
+    builder = x509.CertificateBuilder(extensions=[x509.Extension(x509.BasicConstraints.oid, True, CA)])
+    builder = builder.subject_name(upper).issuer_name(upper).serial_number(1).not_valid_before(NOW - DAY)
+    builder = builder.not_valid_after(NOW + DAY).public_key(key_of(0).public_key())
+    meant = builder.sign(key_of(0), hashes.SHA256()).public_bytes(Encoding.DER)
+    other = anchor(CA, key=key_of(50).public_key())
+    trust = TrustStore.of(other, meant)
+    report = verify(GOOD.chain, trust=trust, purpose=Purpose.SERVER_AUTH, at=NOW, name=HOST)
+    assert report.accepted

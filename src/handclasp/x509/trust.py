@@ -75,10 +75,7 @@ class TrustStore:
         return tuple(self._index())
 
     def issuers_of(self, certificate: Certificate) -> tuple[Certificate, ...]:
-        """The anchors whose name is the certificate's issuer."""
-        found = self._index().get(certificate.issuer)
-        if found is not None:
-            return found
+        """The anchors whose name is the certificate's issuer, however it is written."""
         return self.named(certificate.issuer_canonical)
 
     def named(self, name: tuple[Any, ...]) -> tuple[Certificate, ...]:

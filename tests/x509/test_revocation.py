@@ -29,7 +29,12 @@ REQUIRED = replace(DEFAULT, revocation=RevocationMode.REQUIRED)
 
 
 def crl(
-    authority: Authority, *revoked: Issued | int, days: int = 7, number: int = 1, at: datetime.datetime | None = None
+    authority: Authority,
+    *revoked: Issued | int,
+    days: int = 7,
+    number: int | None = 1,
+    at: datetime.datetime | None = None,
+    reason: x509.ReasonFlags = x509.ReasonFlags.key_compromise,
 ) -> bytes:
     """A list of this authority's, in PEM."""
     start = (at or NOW) - timedelta(hours=1)
@@ -38,12 +43,13 @@ def crl(
         .issuer_name(authority.certificate.subject_name)
         .last_update(start)
         .next_update(start + timedelta(days=days))
-        .add_extension(x509.CRLNumber(number), critical=False)
     )
+    if number is not None:
+        builder = builder.add_extension(x509.CRLNumber(number), critical=False)
     for one in revoked:
         serial = one if isinstance(one, int) else one.certificate.serial_number
         entry = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(start)
-        entry = entry.add_extension(x509.CRLReason(x509.ReasonFlags.key_compromise), critical=False)
+        entry = entry.add_extension(x509.CRLReason(reason), critical=False)
         builder = builder.add_revoked_certificate(entry.build())
     return builder.sign(authority._private_key, hashes.SHA256()).public_bytes(Encoding.PEM)
 
@@ -79,11 +85,34 @@ def test_what_no_list_tells_of_is_unknown_where_it_is_required(world: World) -> 
     assert judge(world, crl(world.issuing, world.server), policy=off).accepted
 
 
-@pytest.mark.parametrize("days", [-1, 100])
-def test_a_list_that_is_not_current_says_nothing(world: World, days: int) -> None:
-    at = NOW + timedelta(days=days) if days > 7 else NOW - timedelta(days=8)
-    report = judge(world, crl(world.issuing, world.server, at=at), crl(world.root))
+def test_a_list_that_has_not_begun_says_nothing(world: World) -> None:
+    tomorrow = NOW + timedelta(days=1)
+    report = judge(world, crl(world.issuing, world.server, at=tomorrow), crl(world.root))
     assert isinstance(report.error, RevocationUnknown)
+
+
+@pytest.mark.parametrize("fault", ["ended", "without number"])
+def test_a_list_that_clears_nobody_still_revokes(world: World, fault: str) -> None:
+    """Who was revoked stays so; what such a list leaves out may have come since."""
+    arguments: dict[str, Any] = {"days": 2, "at": NOW - timedelta(days=3)} if fault == "ended" else {"number": None}
+    naming, silent = crl(world.issuing, world.server, **arguments), crl(world.issuing, **arguments)
+    for policy in (DEFAULT, REQUIRED):
+        error = judge(world, naming, crl(world.root), policy=policy).error
+        assert isinstance(error, CertificateRevoked)
+        assert "keyCompromise, by a list that has" in str(error)
+    assert judge(world, silent, crl(world.root), policy=DEFAULT).accepted
+    assert isinstance(judge(world, silent, crl(world.root)).error, RevocationUnknown)
+    assert judge(world, naming, crl(world.issuing), crl(world.root)).accepted, "a list in force has the last word"
+    forger = Authority.root("Test Issuing CA")
+    assert judge(world, crl(forger, world.server, **arguments), policy=DEFAULT).accepted
+
+
+def test_a_hold_on_a_list_that_has_ended_may_have_been_lifted(world: World) -> None:
+    hold = crl(
+        world.issuing, world.server, days=2, at=NOW - timedelta(days=3), reason=x509.ReasonFlags.certificate_hold
+    )
+    assert judge(world, hold, policy=DEFAULT).accepted
+    assert isinstance(judge(world, hold, crl(world.root)).error, RevocationUnknown)
 
 
 def test_a_list_by_somebody_else_of_that_name_says_nothing(world: World) -> None:

@@ -99,9 +99,14 @@ class Crl:
 
     @property
     def is_understood(self) -> bool:
-        """Whether all its critical extensions are, and it has the number that every list has (RFC 5280, 5.2.3)."""
+        """Whether all its critical extensions are."""
         critical = {oid for oid, (_, is_critical) in self._extensions.items() if is_critical}
-        return critical <= UNDERSTOOD and x509.CRLNumber.oid not in critical and self.number is not None
+        return critical <= UNDERSTOOD
+
+    @property
+    def has_number(self) -> bool:
+        """Whether it has the number that every list has, and that is never critical (RFC 5280, 5.2.3)."""
+        return not self._extensions.get(x509.CRLNumber.oid, (None, True))[1]
 
     @property
     def signature_hash(self) -> str | None:

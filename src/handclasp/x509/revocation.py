@@ -162,11 +162,12 @@ def check_revocation(
     """
     pending = set(ALL_REASONS)
     until = float("inf")
-    for point in _points(certificate, issuer):
+    points = _points(certificate, issuer)
+    for point in points:
         for name in point.issuers:
             for crl in sources.of_issuer(name):
-                covered = _speaks_of(crl, point, certificate, at)
-                if not covered & pending:
+                covered = _speaks_of(crl, point, certificate)
+                if not covered & pending or not (crl.is_understood and crl.has_number and crl.is_current(at)):
                     continue
                 if not _is_signed(crl, issuer, signers, hashes):
                     continue
@@ -179,8 +180,35 @@ def check_revocation(
                 until = min(until, *(end.timestamp() for end in ends if end is not None))
                 if not pending:
                     return RevocationStatus(Status.GOOD, "not on its issuer's list", until)
+    old = _revoked_before(certificate, issuer, points, sources, at, signers, hashes)
+    if old is not None:
+        return RevocationStatus(Status.REVOKED, old)
     missing = "no current list speaks of it" if pending == ALL_REASONS else "no list speaks of every reason"
     return RevocationStatus(Status.UNKNOWN, missing)
+
+
+def _revoked_before(
+    certificate: Certificate,
+    issuer: Certificate,
+    points: list[_Point],
+    sources: RevocationSources,
+    at: datetime,
+    signers: Signers,
+    hashes: frozenset[str],
+) -> str | None:
+    """What a list says that clears nobody: one that has ended, or has no number. Who was revoked on it still is.
+
+    But for a hold, which may have been lifted (RFC 5280, 5.3.1).
+    """
+    for point in points:
+        for crl in (one for name in point.issuers for one in sources.of_issuer(name)):
+            if crl.this_update > at or not crl.is_understood or not _speaks_of(crl, point, certificate):
+                continue
+            reason = _asked(certificate, crl, None)
+            if reason not in (None, "certificateHold") and _is_signed(crl, issuer, signers, hashes):
+                ended = crl.next_update is not None and crl.next_update < at
+                return f"revoked: {reason}, by a list that " + ("has ended" if ended else "has no number")
+    return None
 
 
 def _points(certificate: Certificate, issuer: Certificate) -> list[_Point]:
@@ -216,10 +244,10 @@ def _full_names(full: Any, relative: Any, base: tuple[Any, ...]) -> frozenset[An
     return frozenset()
 
 
-def _speaks_of(crl: Crl, point: _Point, certificate: Certificate, at: datetime) -> Reasons:
+def _speaks_of(crl: Crl, point: _Point, certificate: Certificate) -> Reasons:
     """The reasons for which this complete list tells of the certificate; none where it does not."""
     nothing: Reasons = frozenset()
-    if crl.base_number is not None or not crl.is_understood or not crl.is_current(at):
+    if crl.base_number is not None:
         return nothing
     scope = crl.scope
     if scope is None:
@@ -269,6 +297,7 @@ def _delta_of(
         for one in sources.of_issuer(crl.issuer)
         if one.base_number is not None
         and one.is_understood
+        and one.has_number
         and one.is_current(at)
         and one.scope == crl.scope
         and one.extension(x509.AuthorityKeyIdentifier) == crl.extension(x509.AuthorityKeyIdentifier)

@@ -33,6 +33,7 @@ from handclasp.wire.iana import (
     AlertLevel,
     KeyUpdateRequest,
 )
+from handclasp.x509.names import PeerName
 
 __all__ = ["ClientConnection", "Connection", "ServerConnection"]
 
@@ -156,12 +157,15 @@ class ClientConnection(Connection):
     """A client's side of one connection to `server_name`, a host name or an IP address.
 
     Without a name the server's certificate is judged but for its name, which says little about
-    who the server is; the config's verification policy has to allow that.
+    who the server is; the config's verification policy has to allow that. A name that no host can
+    have is a `UsageError`.
     """
 
     __slots__ = ()
 
     def __init__(self, config: ClientConfig, *, server_name: str | None, observer: Observer | None = None) -> None:
+        if server_name is not None:
+            PeerName.of(server_name)  # raises for what is no name, before anything is sent
         super().__init__("client", config, server_name, observer)
 
 

@@ -238,6 +238,40 @@ def test_a_client_for_an_address_sends_no_server_name(world: World) -> None:
     assert ExtensionType.SERVER_NAME not in hellos[0].extensions
 
 
+def server_names(pair: Pair) -> list[bytes]:
+    """The names in the hello that the server heard."""
+    from handclasp.facts import MessageSeen
+    from handclasp.wire.extensions import ServerNameList, find
+    from handclasp.wire.messages import ClientHello
+
+    pair.run()
+    hellos = [f.message for f in pair.server.facts if isinstance(f, MessageSeen) and isinstance(f.message, ClientHello)]
+    found = find(hellos[0].extensions, ServerNameList)
+    return [] if found is None else [name.host_name for name in found.server_name_list]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("bücher.example", b"xn--bcher-kva.example"),
+        ("Example.COM.", b"example.com"),
+        ("localhost", b"localhost"),
+    ],
+)
+def test_a_client_names_the_host_as_dns_does(world: World, name: str, expected: bytes) -> None:
+    """RFC 6066, 3: A-labels, and no final dot."""
+    assert server_names(Pair(world.client_config(), world.server_config(), server_name=name)) == [expected]
+
+
+@pytest.mark.parametrize("name", ["", "a b", "a\0b", "a" * 70_000, "-.example"])
+def test_what_is_no_name_is_the_callers_mistake(world: World, name: str) -> None:
+    from handclasp import ClientConnection
+    from handclasp.errors import UsageError
+
+    with pytest.raises(UsageError):
+        ClientConnection(world.client_config(), server_name=name)
+
+
 def test_encrypted_extensions_have_nothing_unasked(world: World) -> None:
     from handclasp.facts import MessageSeen
 

@@ -6,7 +6,6 @@ One hello serves all versions that the client offers; the server's answer says w
 from __future__ import annotations
 
 import hashlib
-import ipaddress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -46,6 +45,7 @@ from handclasp.wire.iana import (
     ServerNameType,
 )
 from handclasp.wire.messages import ClientHello
+from handclasp.x509.names import PeerName
 
 if TYPE_CHECKING:
     from handclasp.handshake.side import ClientSide
@@ -130,9 +130,9 @@ def _session_id(side: ClientSide, session: Session | None) -> bytes:
 def _extensions(side: ClientSide, shares: dict[NamedGroup, KeyShare]) -> dict[ExtensionType, bytes]:
     config = side.config
     extensions: dict[ExtensionType, bytes] = {}
-    if side.server_name is not None and not _is_address(side.server_name):
-        name = ServerName(ServerNameType.HOST_NAME, side.server_name.encode("ascii"))
-        extensions |= pack(ServerNameList([name]))
+    host = None if side.server_name is None else PeerName.of(side.server_name).host
+    if host is not None:  # an address is no name (RFC 6066, 3)
+        extensions |= pack(ServerNameList([ServerName(ServerNameType.HOST_NAME, host.encode("ascii"))]))
     modern = TLS13 in config.versions
     usable = config.groups if modern else [group for group in config.groups if group in groups.ECDHE_GROUPS]
     extensions |= pack(SupportedGroups(list(usable)), SignatureAlgorithms(list(config.signature_schemes)))
@@ -175,11 +175,3 @@ def _add_psk(side: ClientSide, offer: Offer) -> None:
     covered = offer.hello.to_bytes()[: -psks.binders_size]
     psks.binders = [early.binder_key().verify_data(side.transcript.digest_with(hash_name, covered))]
     offer.hello.extensions |= pack(psks)
-
-
-def _is_address(name: str) -> bool:
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    return True

@@ -18,6 +18,7 @@ from handclasp.endings import PeerAlert, Truncated
 from handclasp.errors import PeerError
 from handclasp.facts import AlertSeen, MessageSeen
 from handclasp.handshake import errors
+from handclasp.questions import VerifyPeer
 from handclasp.wire.codec import DecodeError
 from handclasp.wire.extensions import (
     ALPN,
@@ -27,6 +28,7 @@ from handclasp.wire.extensions import (
     KeyShareEntry,
     KeyShareHelloRetryRequest,
     KeyShareServerHello,
+    OCSPStatus,
     OfferedPsks,
     RenegotiationInfo,
     SelectedPsk,
@@ -40,6 +42,7 @@ from handclasp.wire.extensions import (
     pack,
 )
 from handclasp.wire.iana import (
+    CertificateStatusType,
     CipherSuite,
     ClientCertificateType,
     CompressionMethod,
@@ -66,6 +69,7 @@ from handclasp.wire.messages import (
 from handclasp.wire.messages12 import (
     Certificate12,
     CertificateRequest12,
+    CertificateStatus,
     ClientKeyExchangeECDHE,
     HelloRequest,
     ServerECDHParams,
@@ -759,6 +763,28 @@ def test_a_session_id_that_names_no_session_may_not_come_back(world: World) -> N
     pair.server.connection.start()
     pair.carry()
     assert type(pair.client.error) is errors.IllegalValue
+
+
+@pytest.mark.parametrize("version", [TLS12, TLS13], ids=str)
+def test_a_status_of_another_kind_than_ocsp_is_refused(world: World, version: ProtocolVersion) -> None:
+    """RFC 6066, 8."""
+    other = CertificateStatusType(9)
+    identity = replace(world.server.identity, ocsp_response=b"a response")
+    pair = Pair(
+        world.client_config(versions=(version,), answers={VerifyPeer: lambda _: None}),
+        world.server_config(identities=(identity,)),
+    )
+    pair.server.rewrite(CertificateStatus, lambda m: replace(m, status_type=other))
+    pair.server.rewrite(
+        Certificate,
+        lambda m: replace(
+            m,
+            certificate_list=[
+                CertificateEntry(m.certificate_list[0].cert_data, pack(OCSPStatus(other, b"a response")))
+            ],
+        ),
+    )
+    failing(pair, errors.IllegalValue, pair.client, pair.server)
 
 
 def test_a_client_of_tls12_shows_no_certificate_of_a_kind_that_the_server_does_not_want(world: World) -> None:

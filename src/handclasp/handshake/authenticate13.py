@@ -30,6 +30,7 @@ from handclasp.wire.iana import (
     SignatureScheme,
 )
 from handclasp.wire.messages import Certificate, CertificateEntry, CertificateVerify, Finished
+from handclasp.wire.messages12 import CertificateStatus
 from handclasp.x509 import Certificate as X509Certificate
 from handclasp.x509 import CertificateError
 
@@ -44,6 +45,7 @@ __all__ = [
     "check_finished",
     "check_signature",
     "common_schemes",
+    "ocsp_of",
     "present_certificate",
     "show_certificate",
     "stapled",
@@ -81,7 +83,14 @@ def stapled(message: Certificate) -> tuple[bytes | None, tuple[bytes, ...]]:
         return None, ()
     status = find(extensions, OCSPStatus)
     scts = find(extensions, SignedCertificateTimestamps)
-    return None if status is None else status.response, () if scts is None else tuple(scts.sct_list)
+    return None if status is None else ocsp_of(status), () if scts is None else tuple(scts.sct_list)
+
+
+def ocsp_of(status: OCSPStatus | CertificateStatus) -> bytes:
+    """The OCSP response in a status, which is the one kind that we ask for (RFC 6066, 8)."""
+    if status.status_type != CertificateStatusType.OCSP:
+        raise IllegalValue(f"The certificate's status is of type {status.status_type}, which was not asked for.")
+    return status.response
 
 
 def verify_peer(

@@ -14,7 +14,7 @@ from handclasp.handshake.authenticate12 import (
     leaf_of,
     signing_type,
 )
-from handclasp.handshake.authenticate13 import common_schemes, verify_peer
+from handclasp.handshake.authenticate13 import common_schemes, ocsp_of, verify_peer
 from handclasp.handshake.client13 import accept_alpn
 from handclasp.handshake.errors import (
     CertificateUnwanted,
@@ -203,7 +203,7 @@ def receive_certificate(side: ClientSide, agreed: Agreed) -> Steps[Peer]:
         raise DecodeError("The server's Certificate is empty; a server has to show one.")
     check_chain_size(side, chain)
     status = (yield from maybe(CertificateStatus)) if agreed.status_may_follow else None
-    response = None if status is None else status.response
+    response = None if status is None else ocsp_of(status)
     report = yield from verify_peer(side, "server", chain, response, agreed.scts)
     key = leaf_of(chain, report).public_key
     if authentication_of(key) != agreed.suite.authentication:

@@ -166,12 +166,12 @@ def find_session(side: ServerSide, hello: ClientHello, extended: bool) -> Steps[
 
 def fits(side: ServerSide, hello: ClientHello, session: Session, extended: bool) -> bool:
     """Whether this session may be resumed in this connection (RFC 7627, 5.3; RFC 6066, 3)."""
+    if session.version != TLS12 or not session.is_fresh(side.now_ms()):
+        return False
     if session.extended_master_secret and not extended:
         raise ExtendedMasterSecretMissing("The client resumes a session and left its extended master secret out.")
     return (
-        session.version == TLS12
-        and session.is_fresh(side.now_ms())
-        and bool(session.extended_master_secret) == extended
+        bool(session.extended_master_secret) == extended
         and session.cipher_suite in hello.cipher_suites
         and session.cipher_suite in side.config.cipher_suites
         and session.server_name == (side.server_name or "").encode()

@@ -381,6 +381,23 @@ def test_change_cipher_spec_has_its_place(world: World, when: str) -> None:
         server.receive_data(b"\x14\x03\x03\x00\x01" + (b"\x02" if when == "wrong body" else b"\x01"))
 
 
+@pytest.mark.parametrize("version", [TLS12, TLS13], ids=str)
+def test_a_client_of_tls13_passes_over_a_change_cipher_spec_before_the_servers_hello(
+    world: World, version: ProtocolVersion
+) -> None:
+    """RFC 8446, 5: from the first ClientHello on; TLS 1.2 alone has no such rule."""
+    pair = Pair(world.client_config(versions=(version,)), world.server_config())
+    pair.client.connection.start()
+    pair.client.receive(b"\x14\x03\x03\x00\x01\x01")
+    if version == TLS12:
+        assert isinstance(pair.client.error, UnexpectedMessage)
+        return
+    pair.server.connection.start()
+    pair.carry()
+    pair.say()
+    assert pair.client.data == b"gnip"
+
+
 def test_a_change_cipher_spec_is_never_protected_in_tls13(world: World) -> None:
     """RFC 8446, 5."""
     pair = Pair(world.client_config(), world.server_config())

@@ -269,11 +269,12 @@ class Engine:
         if payload != CHANGE_CIPHER_SPEC:
             raise UnexpectedMessage("A change_cipher_spec record with another body than 1.")
         side = self._side
-        if side is None or side.version is None:
+        early = side is not None and side.version is None and self.role == "client" and TLS13 in self._config.versions
+        if side is None or (side.version is None and not early):
             raise UnexpectedMessage("change_cipher_spec came at no place where it may.")
         if self._observer is not None:
             self._observer(ChangeCipherSpecSeen("received"))
-        if side.version == TLS13:
+        if side.version == TLS13 or early:  # from the first ClientHello on (RFC 8446, 5)
             self._count("change_cipher_spec records", self._config.limits.change_cipher_specs)
         elif self._wait is not None and self._wait.kind is None:
             self._advance(None)

@@ -74,16 +74,16 @@ _BY_CURVE = {curve: scheme for scheme, (curve, _) in _ECDSA.items()}
 def schemes_for(key: object, version: ProtocolVersion, *, rsa_pss_key: bool = False) -> tuple[SignatureScheme, ...]:
     """The schemes that a private key can make, or a public key verify, in handshakes of this version.
 
-    TLS 1.3 binds each curve to its hash and has no PKCS #1 signatures; in TLS 1.2 any ECDSA key
-    goes with any hash (RFC 8446, 4.2.3). `rsa_pss_key`: the certificate says that its RSA key is
+    TLS 1.3 binds each curve to its hash and has no PKCS #1 signatures; in TLS 1.2 an ECDSA key of
+    the three NIST curves goes with any hash (RFC 8446, 4.2.3; RFC 8422, 5.1.1). `rsa_pss_key`: the certificate says that its RSA key is
     for PSS alone (id-RSASSA-PSS).
     """
     old = version < ProtocolVersion.TLS13
     if isinstance(key, (ec.EllipticCurvePrivateKey, ec.EllipticCurvePublicKey)):
-        if old:
-            return tuple(_ECDSA)
         scheme = _BY_CURVE.get(key.curve.name)
-        return () if scheme is None else (scheme,)
+        if scheme is None:
+            return ()
+        return tuple(_ECDSA) if old else (scheme,)
     if isinstance(key, (rsa.RSAPrivateKey, rsa.RSAPublicKey)):
         if rsa_pss_key:
             return _fitting(key.key_size, _PSS)

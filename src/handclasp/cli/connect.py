@@ -100,6 +100,8 @@ def connect(
     if trace:
         show.steps(err, steps.steps, f"The handshake with {peer}")
         err.print(f"session: {show.session_line(connection.session)}", markup=False)
+    elif err.is_terminal and sys.stdin.isatty():
+        err.print(f"Connected: {show.session_line(connection.session)}. Ctrl-D ends.", markup=False)
     raise typer.Exit(_carry(connection, err, steps))
 
 

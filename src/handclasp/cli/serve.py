@@ -80,6 +80,10 @@ def serve(
     with server:
         what = f"{directory}" if directory is not None else mode.value
         out.print(f"Serving {what} on {host}:{server.server_address[1]}; Ctrl-C ends it.", markup=False)
+        if cert is None and save_root is None:
+            out.print(
+                "Nobody trusts its certificate, which is made here: --save-root FILE writes its root.", markup=False
+            )
         try:
             server.serve_forever()
         except KeyboardInterrupt:

@@ -301,6 +301,14 @@ def test_what_is_no_file_stays_what_it_is(tmp_path: Path) -> None:
     os.close(reader)
     with pytest.raises(IsADirectoryError):
         write_owner_only(tmp_path, b"a key")
+    behind, link = tmp_path / "behind", tmp_path / "link"
+    behind.write_text("old")
+    behind.chmod(0o644)
+    link.symlink_to(behind)
+    write_owner_only(link, b"a key")
+    assert link.is_symlink()
+    assert behind.read_bytes() == b"a key"
+    assert behind.stat().st_mode & 0o777 == 0o600
 
 
 def test_many_may_issue_at_once(tmp_path: Path) -> None:

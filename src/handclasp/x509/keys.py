@@ -236,7 +236,7 @@ def write_whole(path: str | os.PathLike[str], data: bytes, mode: int = 0o666) ->
     """
     target = Path(path)
     if target.is_symlink() or (target.exists() and not target.is_file()):
-        with target.open("wb") as file:
+        with os.fdopen(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as file:
             if stat.S_ISREG(os.fstat(file.fileno()).st_mode) and mode == 0o600:
                 target.chmod(mode)
             file.write(data)

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, timedelta
 from functools import cache
+from ipaddress import ip_address, ip_network
+from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey
 
 __all__ = ["HOST", "NOW", "Link", "Made", "key_of", "leaf", "make_chain"]
 
@@ -47,6 +52,22 @@ class Link:
     """Whether subject and authority key identifiers are there."""
     forged: bool = False
     """Signed by a key that is nobody's."""
+    key: str = "p256"
+    """One of KEYS."""
+    addresses: tuple[str, ...] = ()
+    """In the SAN, where there is one."""
+    self_issued: bool = False
+    """With the name of its issuer."""
+
+
+KEYS: dict[str, Callable[[], Key]] = {
+    "p256": lambda: ec.generate_private_key(ec.SECP256R1()),
+    "p384": lambda: ec.generate_private_key(ec.SECP384R1()),
+    "k1": lambda: ec.generate_private_key(ec.SECP256K1()),
+    "rsa2048": lambda: rsa.generate_private_key(65537, 2048),
+    "rsa1024": lambda: rsa.generate_private_key(65537, 1024),
+    "ed25519": ed25519.Ed25519PrivateKey.generate,
+}
 
 
 def leaf(**changes: object) -> Link:
@@ -64,9 +85,9 @@ class Made:
 
 
 @cache
-def key_of(index: int) -> ec.EllipticCurvePrivateKey:
+def key_of(index: int, kind: str = "p256") -> Any:
     """The key of one place in all chains, since making keys is slow."""
-    return ec.generate_private_key(ec.SECP256R1())
+    return KEYS[kind]()
 
 
 def make_chain(leaf: Link, *authorities: Link) -> Made:
@@ -80,13 +101,15 @@ def make_chain(leaf: Link, *authorities: Link) -> Made:
         name = x509.Name(
             [x509.NameAttribute(NameOID.COMMON_NAME, text)] if (text := link.common_name or default) else []
         )
-        ders.append(_sign(link, name, issuer_name or name, index, last=last))
+        name = issuer_name if link.self_issued and issuer_name is not None else name
+        ders.append(_sign(links, index, name, issuer_name or name))
         issuer_name = name
     return Made(tuple(ders[:0:-1]), ders[0], links[:0:-1])
 
 
-def _sign(link: Link, name: x509.Name, issuer: x509.Name, index: int, *, last: bool) -> bytes:
-    key, above = key_of(index), key_of(max(index - 1, 0))
+def _sign(links: tuple[Link, ...], index: int, name: x509.Name, issuer: x509.Name) -> bytes:
+    link, above = links[index], max(index - 1, 0)
+    key, signer = key_of(index, link.key), key_of(above, links[above].key)
     first, end = DATES[link.dates]
     builder = (
         x509.CertificateBuilder()
@@ -97,14 +120,16 @@ def _sign(link: Link, name: x509.Name, issuer: x509.Name, index: int, *, last: b
         .not_valid_before(NOW + first)
         .not_valid_after(NOW + end)
     )
-    for value, critical in _extensions(link, name, key, above, last=last):
+    for value, critical in _extensions(link, name, key, signer, last=index == len(links) - 1):
         builder = builder.add_extension(value, critical)
-    signer = key_of(99) if link.forged else above
-    return builder.sign(signer, hashes.SHA256()).public_bytes(Encoding.DER)
+    if link.forged:
+        signer = key_of(99, links[above].key)
+    plain = isinstance(signer, ed25519.Ed25519PrivateKey)
+    return builder.sign(signer, None if plain else hashes.SHA256()).public_bytes(Encoding.DER)
 
 
 def _extensions(
-    link: Link, name: x509.Name, key: ec.EllipticCurvePrivateKey, above: ec.EllipticCurvePrivateKey, *, last: bool
+    link: Link, name: x509.Name, key: Key, above: Key, *, last: bool
 ) -> list[tuple[x509.ExtensionType, bool]]:
     found: list[tuple[x509.ExtensionType, bool]] = []
     if link.ca is not None:
@@ -113,17 +138,22 @@ def _extensions(
         found.append((_usage(signs=link.signs, last=last), True))
     if link.use is not None:
         found.append((x509.ExtendedKeyUsage([USES[link.use]]), False))
-    trees = [None if tree is None else [x509.DNSName(tree)] for tree in (link.permitted, link.excluded)]
+    trees = [None if tree is None else [_tree(tree)] for tree in (link.permitted, link.excluded)]
     if any(trees):
         found.append((x509.NameConstraints(*trees), True))
     if link.sans is not None:
-        found.append((x509.SubjectAlternativeName([x509.DNSName(one) for one in link.sans]), not name.rdns))
+        names = [*map(x509.DNSName, link.sans), *(x509.IPAddress(ip_address(one)) for one in link.addresses)]
+        found.append((x509.SubjectAlternativeName(names), not name.rdns))
     if link.unknown_critical:
         found.append((NOBODY_KNOWS, True))
     if link.identifiers:
         found.append((x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False))
         found.append((x509.AuthorityKeyIdentifier.from_issuer_public_key(above.public_key()), False))
     return found
+
+
+def _tree(text: str) -> x509.GeneralName:
+    return x509.IPAddress(ip_network(text)) if "/" in text else x509.DNSName(text)
 
 
 def _usage(*, signs: bool, last: bool) -> x509.KeyUsage:

@@ -206,7 +206,7 @@ def test_a_common_name_counts_only_where_the_policy_says_so_and_no_san_is_there(
         ("EXAMPLE.com", "example.com", True),
         ("xn--bcher-kva.example", "bücher.example", True),
         ("example.com", "example.com.evil", False),
-        ("example.com.", "example.com", True),
+        ("example.com.", "example.com", False),
         ("example.com..", "example.com", False),
         ("example.com ", "example.com", False),
         ("example.com\0.evil", "example.com", False),

@@ -146,7 +146,7 @@ def _dns_matches(host: str, pattern: str, wildcards: bool) -> bool:
     """One label for a leftmost "*" that stands alone, and never directly above a top-level domain."""
     if not pattern.isascii():
         return False  # some letters beyond ASCII become ASCII in lower case, as the Kelvin sign does
-    pattern = pattern.removesuffix(".").lower()
+    pattern = pattern.lower()
     if "*" not in pattern:
         return host == pattern
     if not wildcards or not pattern.startswith("*.") or "*" in pattern[1:]:

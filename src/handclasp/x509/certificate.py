@@ -17,6 +17,7 @@ from typing import Any
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from handclasp.x509.der import after, content_of, element, oid_text
@@ -146,7 +147,7 @@ class Certificate:
     def signature_hash(self) -> str | None:
         """The hash that its signature is over; None where the algorithm brings its own, as Ed25519 does.
 
-        An algorithm that nobody knows is named by its OID.
+        An algorithm that nobody knows is named by its OID. The two hashes of PSS have to be one (RFC 8446, 4.2.3).
         """
         name: str | None = self._get("signature_hash", self._signature_hash)
         return name
@@ -156,7 +157,12 @@ class Certificate:
             algorithm = self.parsed.signature_hash_algorithm
         except UnsupportedAlgorithm:
             return self.parsed.signature_algorithm_oid.dotted_string
-        return None if algorithm is None else algorithm.name
+        if algorithm is None:
+            return None
+        parameters = self.parsed.signature_algorithm_parameters
+        if isinstance(parameters, padding.PSS) and parameters.mgf._algorithm.name != algorithm.name:
+            return f"{algorithm.name} with a mask over {parameters.mgf._algorithm.name}"
+        return algorithm.name
 
     @property
     def frame_is_exact(self) -> bool:

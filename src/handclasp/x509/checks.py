@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, mldsa, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, mldsa, padding, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from handclasp.wire.iana import AlertDescription
@@ -194,6 +194,8 @@ def _is_signed_by(child: Certificate, issuer: Certificate) -> bool:
         parsed, key = child.parsed, issuer.public_key
         parameters = parsed.signature_algorithm_parameters
         if isinstance(key, rsa.RSAPublicKey):
+            if issuer.is_rsa_pss_key and not isinstance(parameters, padding.PSS):
+                return False  # a key for PSS alone (RFC 4055, 1.2)
             key.verify(parsed.signature, parsed.tbs_certificate_bytes, parameters, parsed.signature_hash_algorithm)  # type: ignore[arg-type]  # a certificate by another kind of key raises TypeError
         elif isinstance(key, ec.EllipticCurvePublicKey):
             key.verify(parsed.signature, parsed.tbs_certificate_bytes, parameters)  # type: ignore[arg-type]

@@ -20,6 +20,7 @@ from tests.pair import Pair
 from handclasp import ClientAuth
 from handclasp.ca import Authority, KeyType
 from handclasp.errors import ConfigError, PeerError
+from handclasp.questions import VerifyPeer
 from handclasp.wire.extensions import OidFilter
 from handclasp.wire.iana import ProtocolVersion, SignatureScheme
 from handclasp.x509 import DEFAULT, Certificate, Purpose, RevocationMode
@@ -211,6 +212,20 @@ def test_a_server_staples_what_lies_beside_its_certificate_and_notices_when_that
     with pytest.raises(CertificateRevoked):
         Pair(client, world.server_config(identities=store)).shake()
     assert store.error is None
+
+
+def test_a_server_staples_nothing_that_has_ended(world: World, tmp_path: Path) -> None:
+    """A client refuses a server that shows an old response, and may do without one."""
+    world.server.save(tmp_path, "server")
+    response = world.issuing.ocsp_response(world.server.certificate, days=1)
+    (tmp_path / "server.ocsp").write_bytes(response)
+    store = KeyStore(tmp_path)
+    for days, stapled in ((0, response), (2, None)):
+        config = world.server_config(identities=store, now=lambda days=days: NOW.timestamp() + days * 86400)
+        asked: list[VerifyPeer] = []
+        client = world.client_config(sessions=None, now=config.now, answers={VerifyPeer: asked.append})
+        Pair(client, config).shake()
+        assert asked[0].ocsp_response == stapled
 
 
 def test_whatever_is_wrong_with_new_files_the_old_stay_in_force(tmp_path: Path) -> None:

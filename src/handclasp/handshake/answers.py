@@ -28,7 +28,7 @@ __all__ = ["DEFAULT_ANSWERS"]
 
 def choose_certificate(config: Config, question: ChooseCertificate) -> Identity | None:
     """The identity that fits best of those in the config."""
-    return select(
+    identity = select(
         config.identities,
         server_name=question.server_name,
         signature_schemes=question.signature_schemes,
@@ -37,6 +37,7 @@ def choose_certificate(config: Config, question: ChooseCertificate) -> Identity 
         at=question.at,
         oid_filters=question.oid_filters,
     ).identity
+    return None if identity is None else identity.as_of(question.at)
 
 
 def sign(config: Config, question: Sign) -> bytes:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import lru_cache
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +30,7 @@ from handclasp.x509.errors import MalformedCertificate
 from handclasp.x509.keys import MAX_SIZE, KeyFilePolicy, load_private_key, read_key_file
 from handclasp.x509.names import Identities, PeerName, matches
 from handclasp.x509.policy import DEFAULT, Purpose
+from handclasp.x509.revocation import MalformedResponse, single_responses
 from handclasp.x509.rounds import TooMuchWork, check_rounds
 
 if TYPE_CHECKING:
@@ -100,6 +103,12 @@ class Identity:
         chain = [interned(one.public_bytes(Encoding.DER)) for one in (leaf, *others)]
         return cls(tuple(chain), private)
 
+    def as_of(self, at: datetime) -> Identity:
+        """The same, without an OCSP response that is no longer in force: its client would refuse it."""
+        if self.ocsp_response is None or at.timestamp() <= _end_of(self.ocsp_response):
+            return self
+        return replace(self, ocsp_response=None)
+
     @property
     def leaf(self) -> Certificate:
         """The party's own certificate."""
@@ -112,6 +121,17 @@ class Identity:
         return schemes_for(self.private_key, ProtocolVersion.TLS12, rsa_pss_key=pss) or schemes_for(
             self.private_key, ProtocolVersion.TLS13, rsa_pss_key=pss
         )
+
+
+@lru_cache(maxsize=256)
+def _end_of(response: bytes) -> float:
+    """When the first answer in an OCSP response ends, in seconds since 1970; never where it does not say."""
+    try:
+        return min(
+            (one.next_update_utc.timestamp() for one in single_responses(response) if one.next_update_utc), default=inf
+        )
+    except MalformedResponse:
+        return inf
 
 
 def public_bytes(key: Any) -> bytes:

@@ -34,6 +34,7 @@ from handclasp.x509 import (
     PeerName,
     Purpose,
     Report,
+    RevocationMode,
     TrustStore,
     Verdict,
     VerificationPolicy,
@@ -429,6 +430,25 @@ def test_every_system_authority_parses() -> None:
 def test_policies_are_checked_when_built() -> None:
     with pytest.raises(ConfigError):
         VerificationPolicy(max_signatures=0)
+
+
+def test_a_policy_does_not_change_when_what_it_was_made_of_does(world: World) -> None:
+    """Verdicts are remembered by the policy's identity."""
+    hashes_taken, clients = {"sha256", "sha384", "sha512"}, [AllowedClient("email", "alice@example.com")]
+    policy = VerificationPolicy(hashes=hashes_taken, allowed_clients=clients)  # type: ignore[arg-type]
+    hashes_taken.clear()
+    clients.clear()
+    report = judge(world.client.chain, world.root.trust, purpose=Purpose.CLIENT_AUTH, name=None, policy=policy)
+    assert report.accepted
+
+
+def test_nobody_revokes_an_anchor(world: World) -> None:
+    """Which is told, as each check is that was not made."""
+    trust = TrustStore.of(world.server.certificate)
+    policy = replace(DEFAULT, revocation=RevocationMode.REQUIRED)
+    report = judge(world.server.chain[:1], trust, policy=policy)
+    assert report.accepted
+    assert [check.verdict for check in report.checks if check.name == "revocation"] == [Verdict.SKIPPED]
 
 
 def test_key_types_of_the_ca_are_all_strong_enough(world: World) -> None:

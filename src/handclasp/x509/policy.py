@@ -104,6 +104,10 @@ class VerificationPolicy:
     """Certificate policies and mappings of them that are taken in for one chain."""
 
     def __post_init__(self) -> None:
+        for name in ("hashes", "curves"):
+            object.__setattr__(self, name, frozenset(getattr(self, name)))
+        if self.allowed_clients is not None:
+            object.__setattr__(self, "allowed_clients", tuple(self.allowed_clients))
         for name in ("max_signatures", "max_path_steps", "max_name_comparisons", "max_policies"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} has to be at least 1.")

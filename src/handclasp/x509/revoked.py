@@ -33,6 +33,8 @@ def check_revoked(
         findings.skipped("revocation", path[0], "no revocation source was given", "RFC 5280, 6.3")
         return
     pairs = list(pairwise(path))
+    if not pairs:
+        findings.skipped("revocation", path[0], "it is an anchor itself: nobody revokes it", "RFC 5280, 6.3")
     if policy.revocation_of_leaf_alone or (sources is None and not required):
         pairs = pairs[:1]
     told: list[tuple[Certificate, Certificate, RevocationStatus]] = []

@@ -84,9 +84,14 @@ class Made:
     links: tuple[Link, ...] = field(default=())
 
 
-@cache
 def key_of(index: int, kind: str = "p256") -> Any:
-    """The key of one place in all chains, since making keys is slow."""
+    """The key of one place in all chains."""
+    return _key(index, kind)
+
+
+@cache
+def _key(index: int, kind: str) -> Key:
+    """Kept, since making keys is slow."""
     return KEYS[kind]()
 
 

@@ -85,12 +85,22 @@ WIDER_THAN_PYCA = [
         lambda made: any(link.key == "ed25519" for link in made.links),
         (leaf(), Link(key="ed25519")),
     ),
+    Reason(
+        "RFC 5280, 4.2.1.9: self-issued authorities do not count for the length of a path",
+        lambda made: has(made, lambda link: link.self_issued) and has(made, lambda link: link.path_length is not None),
+        (leaf(), Link(path_length=0), Link(self_issued=True)),
+    ),
 ]
 WIDER_THAN_OPENSSL = [
     Reason(
         "RFC 5280, 4.2.1.12: anyExtendedKeyUsage allows every purpose",
         lambda made: any(link.use == "any" for link in made.links),
         (leaf(use="any"), Link()),
+    ),
+    Reason(
+        "RFC 5280, 6.1: an authority that only has its issuer's name is not the end of a path",
+        lambda made: has(made, lambda link: link.self_issued and not link.identifiers),
+        (leaf(), Link(), Link(self_issued=True, identifiers=False)),
     ),
 ]
 STRICTER_THAN_OPENSSL = [

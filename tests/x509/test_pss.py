@@ -1,4 +1,4 @@
-"""Certificates signed with RSASSA-PSS: one hash for both its purposes, keys for PSS alone (RFC 4055; RFC 8446, 4.2.3)."""
+"""Certificates signed with RSASSA-PSS: one hash for both uses, keys for PSS alone (RFC 4055; RFC 8446, 4.2.3)."""
 
 from __future__ import annotations
 

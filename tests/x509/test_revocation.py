@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime
+import gc
+import weakref
 from dataclasses import replace
 from datetime import UTC, timedelta
 from pathlib import Path
@@ -20,7 +22,7 @@ from tests.pair import Pair
 import handclasp
 from handclasp.ca import Authority, Issued
 from handclasp.errors import ConfigError
-from handclasp.x509 import DEFAULT, Purpose, Report, RevocationMode, RevocationSources, verify
+from handclasp.x509 import DEFAULT, Purpose, Report, RevocationMode, RevocationSources, TrustStore, verify
 from handclasp.x509.crl import Crl, MalformedCrl, entries
 from handclasp.x509.errors import CertificateRevoked, RevocationUnknown
 
@@ -145,6 +147,19 @@ def test_a_remembered_verdict_ends_when_a_list_begins(world: World) -> None:
         later = verify(world.server.chain, at=tomorrow, **arguments)
         assert isinstance(later.error, CertificateRevoked)
         assert verify(world.server.chain, at=NOW, **arguments).accepted
+
+
+def test_a_remembered_verdict_keeps_no_list_in_memory(world: World) -> None:
+    """Lists are replaced by newer ones each hour, and may be long."""
+    trust = TrustStore.of(world.root.certificate)
+    sources = RevocationSources.of(crl(world.issuing), crl(world.root))
+    arguments: dict[str, Any] = {"policy": REQUIRED, "purpose": Purpose.SERVER_AUTH, "name": None, "at": NOW}
+    first = verify(world.server.chain, trust=trust, revocation=sources, **arguments)
+    assert verify(world.server.chain, trust=trust, revocation=sources, **arguments) is first
+    left: list[weakref.ref[Any]] = [weakref.ref(trust), weakref.ref(sources)]
+    del trust, sources
+    gc.collect()
+    assert [one() for one in left] == [None, None]
 
 
 def test_lists_come_from_files_and_directories(world: World, tmp_path: Path) -> None:

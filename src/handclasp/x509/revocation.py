@@ -73,9 +73,11 @@ class RevocationSources:
     Raises `MalformedResponse` for bytes that are no OCSP response.
     """
 
-    __slots__ = ("_begins", "_by_issuer", "_by_serial", "crls", "responses")
+    __slots__ = ("__weakref__", "_begins", "_by_issuer", "_by_serial", "crls", "responses", "token")
 
     def __init__(self, crls: Iterable[Crl], responses: Iterable[bytes] = ()) -> None:
+        self.token = object()
+        """Stands for these sources where only being the same matters."""
         self.crls = tuple(crls)
         self.responses = tuple(responses)
         """OCSP responses in DER, each judged anew when it is asked."""

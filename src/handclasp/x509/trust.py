@@ -19,10 +19,12 @@ __all__ = ["TrustStore"]
 class TrustStore:
     """A fixed set of trust anchors; one object serves all connections."""
 
-    __slots__ = ("_by_name", "_by_subject", "anchors")
+    __slots__ = ("__weakref__", "_by_name", "_by_subject", "anchors", "token")
 
     def __init__(self, anchors: Iterable[Certificate]) -> None:
         self.anchors: tuple[Certificate, ...] = tuple(dict.fromkeys(anchors))
+        self.token = object()
+        """Stands for this store where only being the same matters."""
         self._by_name: dict[tuple[Any, ...], tuple[Certificate, ...]] | None = None
         self._by_subject: dict[bytes, tuple[Certificate, ...]] | None = None
 

@@ -40,10 +40,10 @@ REMEMBERED_PATHS = 8
 MOST_SIGNERS = 8
 """Signers of lists that are asked about by lists of further signers, and so on."""
 
-_Key = tuple[tuple[bytes, ...], int, int, int, Purpose, str | Address | PeerName | None, bytes | None, bool]
-_Judges = tuple[TrustStore, RevocationSources | None, VerificationPolicy]
-"""Kept with a verdict: while they live, nothing else has the ids that stand for them in the key."""
-_memory: OrderedDict[_Key, tuple[Report, _Judges]] = OrderedDict()
+_Key = tuple[tuple[bytes, ...], object, object, int, Purpose, str | Address | PeerName | None, bytes | None, bool]
+"""Tokens stand for trust and lists: sources that were replaced are not kept in memory by verdicts of old."""
+_memory: OrderedDict[_Key, tuple[Report, VerificationPolicy]] = OrderedDict()
+"""The policy is kept with a verdict: while it lives, nothing else has the id that stands for it in the key."""
 
 
 def verify(
@@ -70,7 +70,8 @@ def verify(
     ders = tuple([one if type(one) is bytes else one.der for one in chain])  # type: ignore[union-attr]
     if at.tzinfo is None or not ders:
         raise UsageError("verify() takes a chain of at least one certificate and a time with a time zone.")
-    key = (ders, id(trust), id(revocation), id(policy), purpose, name, staple, staple_asked)
+    lists = None if revocation is None else revocation.token
+    key = (ders, trust.token, lists, id(policy), purpose, name, staple, staple_asked)
     known = _memory.get(key)
     if known is not None and known[0].valid_from <= at.timestamp() <= known[0].valid_until:
         return known[0]
@@ -83,12 +84,12 @@ def verify(
     report = _judge((leaf, *_readable(ders[1:])), sources, policy, purpose, at, wanted)
     size = sum(map(len, ders)) + len(staple or b"")
     if report.accepted and size <= REMEMBERED_SIZE and len(report.paths) <= REMEMBERED_PATHS:
-        _remember(key, report, (trust, revocation, policy))
+        _remember(key, report, policy)
     return report
 
 
-def _remember(key: _Key, report: Report, judges: _Judges) -> None:
-    _memory[key] = (report, judges)
+def _remember(key: _Key, report: Report, policy: VerificationPolicy) -> None:
+    _memory[key] = (report, policy)
     while len(_memory) > REMEMBERED:
         try:
             _memory.popitem(last=False)

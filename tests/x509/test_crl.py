@@ -8,11 +8,14 @@ from datetime import UTC
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import padding
-from cryptography.hazmat.primitives.hashes import SHA1
+from cryptography.hazmat.primitives.hashes import SHA1, SHA256
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from handclasp.ca import Authority, KeyType
+from handclasp.x509.certificate import canonical_name
 from handclasp.x509.crl import Crl, MalformedCrl
 from handclasp.x509.der import after, content_of
 from handclasp.x509.keys import load_private_key
@@ -75,6 +78,25 @@ def test_a_long_list_answers_for_each_of_its_entries() -> None:
         assert entry.reason == "keyCompromise"
         assert crl.find(serial + 1, issuer) is None
     assert not crl.signed_by(ROOT.certificate)
+
+
+def test_an_entry_of_an_indirect_list_is_its_own_issuer_s() -> None:
+    """RFC 5280, 5.3.3: it holds for those after it, and one that names nobody we know is not the one before."""
+    scope = x509.IssuingDistributionPoint(None, None, False, False, None, True, False)
+    builder = x509.CertificateRevocationListBuilder().issuer_name(ROOT.certificate.subject_name).last_update(DAY)
+    builder = builder.next_update(DAY).add_extension(scope, critical=True)
+    other = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Other")])
+    somewhere = x509.UniformResourceIdentifier("http://example.com/")
+    issuers = (None, x509.DirectoryName(other), None, somewhere, None)
+    for serial, issuer in enumerate(issuers, 1):
+        entry = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(DAY)
+        if issuer is not None:
+            entry = entry.add_extension(x509.CertificateIssuer([issuer]), critical=True)
+        builder = builder.add_revoked_certificate(entry.build())
+    crl = Crl(builder.sign(ROOT._private_key, SHA256()).public_bytes(Encoding.DER))
+    named = {"root": ROOT.certificate.subject_canonical, "other": canonical_name(other)}
+    found = {who: [serial for serial in range(1, 6) if crl.find(serial, name)] for who, name in named.items()}
+    assert found == {"root": [1], "other": [2, 3]}
 
 
 def test_an_answer_holds_until_the_first_of_its_lists_ends() -> None:

@@ -164,14 +164,17 @@ class Crl:
         return {serial: at for at, serial in entries(self._tbs)}
 
     def _by_issuer(self) -> dict[Any, dict[bytes, int]]:
-        """An indirect list: an entry's issuer holds for those after it (RFC 5280, 5.3.3)."""
+        """An indirect list: an entry's issuer holds for those after it (RFC 5280, 5.3.3).
+
+        One that is not named as issuers are, by a directory name, is none that we ask about.
+        """
         found: dict[Any, dict[bytes, int]] = {}
-        current = self.issuer
+        current: Any = self.issuer
         for entry, (at, serial) in zip(self.parsed, entries(self._tbs), strict=True):
             for one in entry.extensions:
                 if isinstance(one.value, x509.CertificateIssuer):
                     names = one.value.get_values_for_type(x509.DirectoryName)
-                    current = canonical_name(names[0]) if names else current
+                    current = canonical_name(names[0]) if names else None
             found.setdefault(current, {})[serial] = at
         return found
 

@@ -118,6 +118,10 @@ def test_no_more_than_a_few_certificates_in_a_response_are_looked_at(world: Worl
     with pytest.raises(BadStaple):
         told(world, response(world, delegate(world), *others))
     assert told(world, response(world, delegate(world), *others[:3])).status is Status.GOOD
+    strangers = [world.root.certificate.parsed] * 15
+    assert told(world, response(world, delegate(world), *strangers)).status is Status.GOOD
+    with pytest.raises(BadStaple):
+        told(world, response(world, delegate(world), *strangers, *strangers[:1]))
 
 
 def test_of_two_answers_about_a_certificate_the_worse_counts(world: World) -> None:

@@ -29,8 +29,10 @@ __all__ = ["check_response", "is_about", "make_request", "must_staple"]
 
 MOST_DAYS = timedelta(days=7)
 """How long a response without an end is believed."""
+MOST_CERTIFICATES = 16
+"""Certificates in a response that are looked at."""
 MOST_DELEGATES = 4
-"""Certificates in a response whose signatures are verified."""
+"""Those of them whose signatures are verified."""
 
 
 def must_staple(certificate: Certificate) -> bool:
@@ -135,7 +137,7 @@ def _signer(response: ocsp.OCSPResponse, issuer: Certificate, at: datetime, poli
     """The issuer itself, or whom it named for this by a certificate of its own (RFC 6960, 4.2.2.2)."""
     if _is_named(response, issuer) and _is_signed(response, issuer, policy):
         return issuer
-    delegates = (interned(one.public_bytes(Encoding.DER)) for one in response.certificates)
+    delegates = (interned(one.public_bytes(Encoding.DER)) for one in response.certificates[:MOST_CERTIFICATES])
     for delegate in islice((one for one in delegates if _is_named(response, one)), MOST_DELEGATES):
         if _is_delegate(delegate, issuer, at, policy) and _is_signed(response, delegate, policy):
             return delegate

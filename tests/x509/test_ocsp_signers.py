@@ -124,6 +124,12 @@ def test_no_more_than_a_few_certificates_in_a_response_are_looked_at(world: Worl
         told(world, response(world, delegate(world), *strangers, *strangers[:1]))
 
 
+def test_a_response_of_any_size_is_not_read(world: World) -> None:
+    strangers = [world.root.certificate.parsed] * 100
+    with pytest.raises(BadStaple, match="at most"):
+        told(world, response(world, delegate(world), *strangers))
+
+
 def test_of_two_answers_about_a_certificate_the_worse_counts(world: World) -> None:
     """Whichever comes first."""
     root, key = world.issuing.certificate.parsed, world.issuing._private_key

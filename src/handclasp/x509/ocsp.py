@@ -29,6 +29,8 @@ __all__ = ["check_response", "is_about", "make_request", "must_staple"]
 
 MOST_DAYS = timedelta(days=7)
 """How long a response without an end is believed."""
+MAX_SIZE = 1 << 15
+"""Bytes of the longest response that is looked at; the parser takes time that grows with the square of it."""
 MOST_CERTIFICATES = 16
 """Certificates in a response that are looked at."""
 MOST_DELEGATES = 4
@@ -64,6 +66,8 @@ def check_response(
 
     With a `nonce` the response has to have it too. The `policy` says which hashes and keys count.
     """
+    if len(der) > MAX_SIZE:
+        raise BadStaple(f"An OCSP response of {len(der)} bytes; at most {MAX_SIZE} are looked at.")
     try:
         response = ocsp.load_der_ocsp_response(der)
         if response.response_status is not ocsp.OCSPResponseStatus.SUCCESSFUL:

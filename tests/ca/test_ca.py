@@ -420,3 +420,15 @@ def test_verify_has_an_exit_code_for_each_refusal(tmp_path: Path, change: list[s
     (tmp_path / "root.pem").write_bytes(root.certificate_pem)
     assert run("verify", certificate, "--trust", tmp_path / "root.pem", *change).returncode == code
     assert run("verify", certificate).returncode == 13
+
+
+def test_the_command_verify_tells_a_changed_certificate_from_one_of_an_unknown_authority(tmp_path: Path) -> None:
+    root = Authority.root("Root")
+    issued = root.server("localhost")
+    changed = bytearray(issued.certificate.der)
+    changed[-1] ^= 1
+    (tmp_path / "root.pem").write_bytes(root.certificate_pem)
+    (tmp_path / "leaf.der").write_bytes(changed)
+    done = run("verify", tmp_path / "leaf.der", "--trust", tmp_path / "root.pem")
+    assert done.returncode == 24
+    assert "whose key did not sign it" in done.stdout

@@ -50,6 +50,7 @@ EXIT_CODES: dict[type[handclasp.CertificateError], int] = {
     x509_errors.PolicyViolation: 21,
     x509_errors.FormViolation: 22,
     x509_errors.BudgetExceeded: 23,
+    x509_errors.SignatureInvalid: 24,
 }
 """A code for each kind of refusal; 1 for one that has none, 2 for wrong options or files."""
 
@@ -113,7 +114,7 @@ def verify(
     Exit codes, accepted 0, wrong options or files 2, refused for:
     malformed 10; expired 11; not yet valid 12; unknown authority 13; host name 14; purpose 15; revoked 16;
     revocation not known 17; weak hash 18; weak key 19; constraints 20; policies 21; form 22;
-    too much work 23; another reason 1.
+    too much work 23; signature 24; another reason 1.
     """
     with telling():
         chain = [one for path in certificates for one in _load(path)]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from handclasp.config import Config
+from handclasp.config import ClientConfig, Config, ServerConfig
 from handclasp.endings import (
     PeerAlert,
     QuestionMismatch,
@@ -133,10 +133,22 @@ class Engine:
             elif not isinstance(error, (PeerAlert, Truncated)):
                 self._send_alert(AlertLevel.FATAL, AlertDescription.INTERNAL_ERROR)
         self._write_closed = True
+        if isinstance(error, (PeerError, PeerAlert)):
+            self._forget_session()
         if self._observer is not None:
             self._observer(Failed(error, isinstance(error, PeerAlert)))
         self._records.drop_keys()
         self._handshake = self._side = self._wait = self._pending = None
+
+    def _forget_session(self) -> None:
+        """A session that ended by an alert is not resumed (RFC 5246, 7.2.2; RFC 8446, 6.2)."""
+        config, established = self._config, self.established
+        name = established.server_name if established is not None else self._side.server_name if self._side else None
+        if isinstance(config, ClientConfig):
+            if config.sessions is not None and name is not None:
+                config.sessions.discard(name)
+        elif isinstance(config, ServerConfig) and config.sessions is not None and established is not None:
+            config.sessions.discard(established.session_id)
 
     def _send_alert(self, level: AlertLevel, description: AlertDescription) -> None:
         self._records.write_alert(level, description)

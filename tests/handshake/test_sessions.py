@@ -10,6 +10,7 @@ from tests.pair import Pair
 
 from handclasp import CipherSuite, ClientAuth, ProtocolVersion
 from handclasp.ca import Authority
+from handclasp.crypto.protection import BadRecordMac
 from handclasp.endings import PeerAlert
 from handclasp.events import TicketReceived
 from handclasp.facts import MessageSeen, PeerChecked
@@ -18,7 +19,7 @@ from handclasp.questions import FindSession, KeepSession
 from handclasp.sessions import ClientSessions, ServerSessions, Session, TicketKeys
 from handclasp.wire.extensions import OfferedPsks, PskKeyExchangeModes, find, pack
 from handclasp.wire.iana import ExtensionType, PskKeyExchangeMode
-from handclasp.wire.messages import ClientHello, EncryptedExtensions, ServerHello
+from handclasp.wire.messages import ClientHello, EncryptedExtensions, Finished, ServerHello
 from handclasp.x509.errors import UnknownAuthority
 
 TLS12, TLS13 = ProtocolVersion.TLS12, ProtocolVersion.TLS13
@@ -129,6 +130,43 @@ def test_a_session_that_a_caller_finds_too_late_is_not_offered(world: World, ver
     assert isinstance(hello, ClientHello)
     assert ExtensionType.PRE_SHARED_KEY not in hello.extensions
     assert not hello.extensions.get(ExtensionType.SESSION_TICKET)
+
+
+@BOTH
+@pytest.mark.parametrize("heard", [False, True], ids=["alert sent", "alert heard"])
+def test_a_session_that_ended_by_an_alert_is_not_resumed(world: World, version: ProtocolVersion, heard: bool) -> None:
+    """RFC 5246, 7.2.2; RFC 8446, 6.2."""
+    client, server = world.client_config(versions=(version,)), world.server_config(tickets=2 * (version == TLS13))
+    assert not resumed(Pair(client, server))
+    pair = Pair(client, server)
+    assert resumed(pair)
+    (pair.server if heard else pair.client).receive(b"\x17\x03\x03\x00\x20" + bytes(32))
+    pair.carry()
+    assert isinstance(pair.client.error, PeerAlert if heard else BadRecordMac)
+    assert not resumed(Pair(client, server))
+
+
+def test_a_server_forgets_the_session_of_an_id_that_ended_by_an_alert(world: World) -> None:
+    """RFC 5246, 7.2.2; whatever the client remembers."""
+    kept: list[Session] = []
+    answers = {KeepSession: lambda q: kept.append(q.session), FindSession: lambda _: kept[-1] if kept else None}
+    client, server = world.client_config(versions=(TLS12,), answers=answers), world.server_config(tickets=0)
+    assert not resumed(Pair(client, server))
+    pair = Pair(client, server)
+    assert resumed(pair)
+    pair.server.receive(b"\x17\x03\x03\x00\x20" + bytes(32))
+    assert not resumed(Pair(client, server))
+
+
+def test_a_client_does_not_fail_twice_by_the_same_session(world: World) -> None:
+    """A server that resumes wrongly is met by a whole handshake the next time."""
+    client, server = world.client_config(versions=(TLS12,)), world.server_config()
+    assert not resumed(Pair(client, server))
+    pair = Pair(client, server)
+    pair.server.rewrite(Finished, lambda m: replace(m, verify_data=bytes(12)))
+    with pytest.raises(errors.FinishedMismatch):
+        pair.shake()
+    assert not resumed(Pair(client, server))
 
 
 @BOTH

@@ -49,5 +49,7 @@ class Established:
     exporter: Exporter = field(repr=False)
     after: After13 | None = field(default=None, repr=False)
     """What a TLS 1.3 connection still has to say; None in TLS 1.2, which says nothing more."""
+    session_id: bytes = field(default=b"", repr=False)
+    """TLS 1.2: the ID under which the server keeps the session; empty where it does not."""
     finished_bytes: bytes = field(default=b"", repr=False)
     """TLS 1.2: the first Finished, which is tls-unique (RFC 5929, 3); empty where it may not be (RFC 7627, 1)."""

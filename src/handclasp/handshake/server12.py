@@ -116,7 +116,7 @@ def handshake(side: ServerSide, hello: ClientHello, alpn: str | None) -> Steps[E
     first = yield from keys.check_finished(side)  # steps 16, 20
     yield from give_ticket(side, hello, keys, peer, alpn, extended, session_id)
     keys.send_finished(side)  # step 19
-    return established(side, keys, peer, choice.group, alpn, first)  # step 22
+    return established(side, keys, peer, choice.group, alpn, first, session_id)  # step 22
 
 
 def check_hello(side: ServerSide, hello: ClientHello) -> bool:
@@ -195,7 +195,8 @@ def resume(
     yield from give_ticket(side, hello, keys, peer, alpn, extended, b"")
     first = keys.send_finished(side)
     yield from keys.check_finished(side)
-    return established(side, keys, peer, None, alpn, first if extended else b"", resumed=True)
+    first = first if extended else b""
+    return established(side, keys, peer, None, alpn, first, hello.legacy_session_id, resumed=True)
 
 
 def choose(side: ServerSide, hello: ClientHello) -> Steps[Choice12]:
@@ -385,6 +386,7 @@ def established(
     group: NamedGroup | None,
     alpn: str | None,
     first_finished: bytes,
+    session_id: bytes,
     *,
     resumed: bool = False,
 ) -> Established:
@@ -400,5 +402,6 @@ def established(
         peer_chain=peer.chain,
         peer_report=peer.report,
         exporter=keys.exporter(),
+        session_id=session_id,
         finished_bytes=first_finished,
     )

@@ -177,6 +177,18 @@ def test_nothing_after_close_notify_counts(world: World) -> None:
     assert any(fact == Closed("received") for fact in pair.client.facts)
 
 
+def test_a_buffer_that_bytes_came_in_is_the_callers_again(world: World) -> None:
+    """Half a record is kept for its other half, whatever becomes of the buffer."""
+    pair = shaken(world)
+    pair.server.connection.send_data(b"in two halves")
+    record = bytearray(pair.server.connection.data_to_send())
+    half = bytearray(record[:-5])
+    assert pair.client.connection.receive_data(half) == []
+    half[:] = bytes(len(half))
+    [*_, event] = pair.client.connection.receive_data(record[-5:])
+    assert event == DataReceived(b"in two halves")
+
+
 def test_data_before_an_error_is_delivered_first(world: World) -> None:
     """Nothing authentic is lost."""
     pair = shaken(world)

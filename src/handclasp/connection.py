@@ -49,7 +49,7 @@ class Connection(Engine):
             self._observer(Started(self.role, self._side.server_name))
         return self._guarded(self._advance, None)
 
-    def receive_data(self, data: bytes) -> list[Event]:
+    def receive_data(self, data: bytes | bytearray | memoryview) -> list[Event]:
         """Take bytes from the peer; raises the error that ends the connection.
 
         While a question waits, bytes are held up to `limits.buffered_bytes`.

@@ -196,7 +196,7 @@ class Engine:
 
     # Incoming.
 
-    def _receive(self, data: bytes) -> None:
+    def _receive(self, data: bytes | bytearray | memoryview) -> None:
         if self._peer_closed:
             return  # nothing after close_notify counts (RFC 8446, 6.1)
         self._records.feed(data)

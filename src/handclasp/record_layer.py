@@ -173,10 +173,10 @@ class RecordLayer:
 
     # Incoming.
 
-    def feed(self, data: bytes) -> None:
+    def feed(self, data: bytes | bytearray | memoryview) -> None:
         """Take bytes from the network."""
         if not self._input:
-            self._input = data
+            self._input = data if type(data) is bytes else bytes(data)  # a buffer is its owner's to use again
         elif isinstance(self._input, bytearray):
             del self._input[: self._position]
             self._position = 0

@@ -159,6 +159,22 @@ def test_each_side_closes_on_its_own(world: World, version: ProtocolVersion) -> 
 
 
 @BOTH
+def test_nothing_is_said_after_close_in_the_handshake(world: World, version: ProtocolVersion) -> None:
+    """RFC 8446, 6.1: close_notify is the last that its sender says."""
+    pair = Pair(world.client_config(versions=(version,)), world.server_config())
+    client, server = pair.client.connection, pair.server.connection
+    client.start()
+    server.start()
+    pair.server.receive(client.data_to_send())
+    client.close()
+    assert records(client.data_to_send()) == [b"\x15\x03\x01\x00\x02\x01\x00"]
+    assert client.receive_data(server.data_to_send()) == []
+    assert client.data_to_send() == b""
+    assert not client.handshaking
+    assert client.receive_eof() == []
+
+
+@BOTH
 def test_an_end_without_close_notify_is_a_truncation(world: World, version: ProtocolVersion) -> None:
     pair = shaken(world, version)
     pair.say()

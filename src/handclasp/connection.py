@@ -92,12 +92,18 @@ class Connection(Engine):
         records.write_data(data)
 
     def close(self) -> None:
-        """Say close_notify: we send no more. The peer may go on sending (RFC 8446, 6.1)."""
+        """Say close_notify: we send no more. The peer may go on sending (RFC 8446, 6.1).
+
+        In the handshake it is the end of both directions, since there is no session to read from.
+        """
         if self._error is None and not self._write_closed:
             self._write_closed = True
             self._send_alert(AlertLevel.WARNING, AlertDescription.CLOSE_NOTIFY)
             if self._observer is not None:
                 self._observer(Closed("sent"))
+            if self._handshake is not None:
+                self._handshake = self._side = self._wait = self._pending = None
+                self._peer_closed = True
             self._drop_keys_when_over()
 
     def answer(self, question: Question, answer: object) -> list[Event]:

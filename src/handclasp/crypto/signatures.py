@@ -75,8 +75,8 @@ def schemes_for(key: object, version: ProtocolVersion, *, rsa_pss_key: bool = Fa
     """The schemes that a private key can make, or a public key verify, in handshakes of this version.
 
     TLS 1.3 binds each curve to its hash and has no PKCS #1 signatures; in TLS 1.2 an ECDSA key of
-    the three NIST curves goes with any hash (RFC 8446, 4.2.3; RFC 8422, 5.1.1). `rsa_pss_key`: the certificate says that its RSA key is
-    for PSS alone (id-RSASSA-PSS).
+    the three NIST curves goes with any hash (RFC 8446, 4.2.3; RFC 8422, 5.1.1). `rsa_pss_key`: the
+    certificate says that its RSA key is for PSS alone (id-RSASSA-PSS).
     """
     old = version < ProtocolVersion.TLS13
     if isinstance(key, (ec.EllipticCurvePrivateKey, ec.EllipticCurvePublicKey)):

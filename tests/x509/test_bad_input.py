@@ -299,13 +299,19 @@ def junk_of(size: int) -> x509.UnrecognizedExtension:
     return x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3"), bytes(size))
 
 
+def with_negative_serial(der: bytes, serial: int) -> bytes:
+    return altered(der, b"\x02\x02" + serial.to_bytes(2, "big"), b"\x02\x02\x80\x02")
+
+
 def test_parsing_in_threads_leaves_the_filters_of_warnings_alone() -> None:
+    """The parser warns of a negative serial number; of others it does not, and no filter is touched."""
+    odd = with_negative_serial(GOOD.chain[0], 1002)
     before = list(warnings.filters)
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     try:
         with ThreadPoolExecutor(4) as pool:
-            list(pool.map(lambda _: Certificate(GOOD.chain[0]).parsed, range(4000)))
+            list(pool.map(lambda _: Certificate(odd).parsed, range(4000)))
     finally:
         sys.setswitchinterval(interval)
     assert list(warnings.filters) == before
@@ -313,7 +319,6 @@ def test_parsing_in_threads_leaves_the_filters_of_warnings_alone() -> None:
 
 def test_a_serial_number_can_be_asked_for_first() -> None:
     """Of a certificate that nobody has parsed: one thread must not wait for itself."""
-    serial = (1000 + 2).to_bytes(2, "big")
-    negative = altered(GOOD.chain[0], b"\x02\x02" + serial, b"\x02\x02\x80\x02")
+    negative = with_negative_serial(GOOD.chain[0], 1002)
     assert Certificate(GOOD.chain[0]).serial_number == 1002
     assert Certificate(negative).serial_number == -0x7FFE

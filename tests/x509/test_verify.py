@@ -219,7 +219,7 @@ def test_a_common_name_counts_only_where_the_policy_says_so_and_no_san_is_there(
     ],
 )
 def test_names_match_as_rfc9525_has_it(pattern: str, host: str, good: bool) -> None:
-    identities = Identities((pattern,), (), (), (), (), "", True)
+    identities = Identities((pattern,), (), (), (), x509.Name([]), True)
     assert matches(PeerName.of(host), identities, DEFAULT) == good
     if "*" in pattern:
         assert not matches(PeerName.of(host), identities, DEPLOYMENT), "a deployment takes no wildcards (S19)"
@@ -487,8 +487,8 @@ def test_clients_are_let_in_by_name(world: World, rule: AllowedClient, good: boo
 def test_nobody_is_below_a_place_who_leads_out_of_it(path: str) -> None:
     """RFC 3986, 5.2.4; SPIFFE IDs have no such paths."""
     rule = AllowedClient("uri", "spiffe://example.org/web", suffix=True)
-    assert not rule.admits(Identities((), (), (f"spiffe://example.org/web/{path}",), (), (), "", True))
-    assert rule.admits(Identities((), (), ("spiffe://example.org/web/a.b/..c",), (), (), "", True))
+    assert not rule.admits(Identities((), (), (f"spiffe://example.org/web/{path}",), (), x509.Name([]), True))
+    assert rule.admits(Identities((), (), ("spiffe://example.org/web/a.b/..c",), (), x509.Name([]), True))
 
 
 def test_rules_for_clients_are_checked_when_built() -> None:

@@ -10,10 +10,10 @@ import hashlib
 import unicodedata
 import warnings
 from collections.abc import Callable, Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import lru_cache
 from threading import Lock
-from typing import Any
+from typing import Any, Generic, NamedTuple, TypeVar, overload
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -25,8 +25,18 @@ from handclasp.x509.errors import MalformedCertificate
 from handclasp.x509.pem import blocks
 from handclasp.x509.text import shortened
 
-__all__ = ["MAX_SIZE", "NETSCAPE_TYPE", "POLICY_MAPPINGS", "Certificate", "canonical_name", "interned"]
+__all__ = [
+    "MAX_SIZE",
+    "NETSCAPE_TYPE",
+    "POLICY_MAPPINGS",
+    "Certificate",
+    "canonical_name",
+    "date_text",
+    "interned",
+]
 
+UNREAD = "(not parsed)"
+"""Stands for a name that cannot be read."""
 MAX_SIZE = 1 << 17
 """Bytes of the longest certificate that is looked at."""
 
@@ -37,16 +47,62 @@ _quiet_lock = Lock()
 """Filters of warnings are the process's: two threads that set them at a time would leave them set."""
 
 
+_T = TypeVar("_T")
+
+
+def _made(make: Callable[..., _T], *arguments: Certificate) -> _T:
+    """What this makes; whatever goes wrong in it is a `MalformedCertificate`."""
+    try:
+        return make(*arguments)
+    except MalformedCertificate:
+        raise
+    except (ValueError, TypeError, UnsupportedAlgorithm, OverflowError, x509.InvalidVersion) as error:
+        raise MalformedCertificate(f"A certificate does not parse: {error}") from None
+    except Exception as error:  # the parser's own errors have no common class
+        raise MalformedCertificate(f"A certificate does not parse: {type(error).__name__}.") from None
+
+
+class _Kept(Generic[_T]):
+    """A property that is made when it is first asked for, and stays; what goes wrong is a `MalformedCertificate`."""
+
+    def __init__(self, make: Callable[[Certificate], _T]) -> None:
+        self._make = make
+        self._name = make.__name__
+        self.__doc__ = make.__doc__
+
+    @overload
+    def __get__(self, one: None, owner: type) -> _Kept[_T]: ...
+    @overload
+    def __get__(self, one: Certificate, owner: type) -> _T: ...
+    def __get__(self, one: Certificate | None, owner: type) -> _Kept[_T] | _T:
+        if one is None:
+            return self
+        value = _made(self._make, one)
+        one.__dict__[self._name] = value  # found before this descriptor from now on
+        return value
+
+
+class _Layout(NamedTuple):
+    """Where the elements of a certificate begin (RFC 5280, 4.1)."""
+
+    tbs: int
+    serial_number: int
+    algorithm: int
+    issuer: int
+    validity: int
+    subject: int
+    key: int
+    outer_algorithm: int
+    """Where what is signed ends, too."""
+
+
 class Certificate:
     """A certificate by its DER; equal where the bytes are equal."""
-
-    __slots__ = ("__weakref__", "_cache", "der")
 
     def __init__(self, der: bytes) -> None:
         if len(der) > MAX_SIZE:
             raise MalformedCertificate(f"A certificate of {len(der)} bytes; at most {MAX_SIZE} are looked at.")
         self.der = bytes(der)
-        self._cache: dict[str, Any] = {}
 
     @classmethod
     def load(cls, data: bytes) -> Certificate:
@@ -77,82 +133,71 @@ class Certificate:
     def __repr__(self) -> str:
         return f"<Certificate {self.subject_text}>"
 
-    def _get(self, name: str, make: Any) -> Any:
-        try:
-            return self._cache[name]
-        except KeyError:
-            pass
-        try:
-            value = self._cache[name] = make()
-        except MalformedCertificate:
-            raise
-        except (ValueError, TypeError, UnsupportedAlgorithm, OverflowError, x509.InvalidVersion) as error:
-            raise MalformedCertificate(f"A certificate does not parse: {error}") from None
-        except Exception as error:  # the parser's own errors have no common class
-            raise MalformedCertificate(f"A certificate does not parse: {type(error).__name__}.") from None
+    def once(self, name: str, make: Callable[[], _T]) -> _T:
+        """What `make` makes of it, kept under a name; whatever goes wrong in that is `MalformedCertificate`."""
+        kept = self.__dict__
+        if name not in kept:
+            kept[name] = _made(make)
+        value: _T = kept[name]
         return value
 
-    def once(self, name: str, make: Callable[[], Any]) -> Any:
-        """What `make` makes of it, kept under a name; whatever goes wrong in that is `MalformedCertificate`."""
-        return self._get(name, make)
-
-    @property
+    @_Kept
     def parsed(self) -> x509.Certificate:
         """`cryptography`'s view of it."""
-        parsed: x509.Certificate = self._get("parsed", self._parse)
-        return parsed
-
-    def _parse(self) -> x509.Certificate:
+        if _is_plain_serial(self.der):
+            return x509.load_der_x509_certificate(self.der)
         with _quiet_lock, warnings.catch_warnings():
-            # It warns of odd serial numbers and the like, which are `form`'s to judge.
+            # It warns of odd serial numbers, which are `form`'s to judge.
             warnings.simplefilter("ignore")
             return x509.load_der_x509_certificate(self.der)
 
-    @property
+    @_Kept
+    def _layout(self) -> _Layout:
+        _ = self.parsed  # so the elements are where they should be
+        der = self.der
+        tbs = content_of(der, 0)[0]
+        serial = _serial_at(der)
+        algorithm = after(der, serial)
+        issuer = after(der, algorithm)
+        validity = after(der, issuer)
+        subject = after(der, validity)
+        return _Layout(tbs, serial, algorithm, issuer, validity, subject, after(der, subject), after(der, tbs))
+
+    @_Kept
     def public_key(self) -> Any:
         """Its public key, an object of `cryptography`'s."""
-        return self._get("public_key", lambda: self.parsed.public_key())
+        return self.parsed.public_key()
 
-    @property
+    @_Kept
     def key_bytes(self) -> bytes:
         """The public key as SubjectPublicKeyInfo in DER."""
-        der: bytes = self._get(
-            "key_bytes",
-            lambda: self.public_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo),
-        )
+        der: bytes = self.public_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
         return der
 
-    @property
+    @_Kept
     def is_rsa_pss_key(self) -> bool:
         """Whether its RSA key is for PSS alone (RFC 4055, 1.2)."""
-        oid = self._get("key_oid", lambda: self.parsed.public_key_algorithm_oid.dotted_string)
-        return bool(oid == RSASSA_PSS)
+        return self.parsed.public_key_algorithm_oid.dotted_string == RSASSA_PSS
 
-    @property
+    @_Kept
     def subject_name(self) -> x509.Name:
         """The subject's name, parsed."""
-        name: x509.Name = self._get("subject_name", lambda: self.parsed.subject)
-        return name
+        return self.parsed.subject
 
-    @property
+    @_Kept
     def issuer_text(self) -> str:
         """The issuer's name for people."""
         try:
-            text: str = self._get("issuer_text", lambda: shortened(self.parsed.issuer.rfc4514_string()))
-        except MalformedCertificate:
-            return "(not parsed)"
-        return text
+            return shortened(self.parsed.issuer.rfc4514_string())
+        except Exception:  # the parser's own errors have no common class
+            return UNREAD
 
-    @property
+    @_Kept
     def signature_hash(self) -> str | None:
         """The hash that its signature is over; None where the algorithm brings its own, as Ed25519 does.
 
         An algorithm that nobody knows is named by its OID. The two hashes of PSS have to be one (RFC 8446, 4.2.3).
         """
-        name: str | None = self._get("signature_hash", self._signature_hash)
-        return name
-
-    def _signature_hash(self) -> str | None:
         try:
             algorithm = self.parsed.signature_hash_algorithm
         except UnsupportedAlgorithm:
@@ -164,73 +209,45 @@ class Certificate:
             return f"{algorithm.name} with a mask over {parameters.mgf._algorithm.name}"
         return algorithm.name
 
-    @property
+    @_Kept
+    def signed_bytes(self) -> bytes:
+        """What its signature is over, as it stands in it."""
+        return self.der[self._layout.tbs : self._layout.outer_algorithm]
+
+    @_Kept
     def frame_is_exact(self) -> bool:
         """Whether what the signature does not cover can be no other way (RFC 5280, 4.1.1.2 and 4.1.1.3).
 
         The outer algorithm is the one that was signed, and the signature is of whole bytes.
         """
-        exact: bool = self._get("frame_is_exact", self._frame_is_exact)
-        return exact
+        der, layout = self.der, self._layout
+        end = after(der, layout.outer_algorithm)
+        same = der[layout.algorithm : layout.issuer] == der[layout.outer_algorithm : end]
+        return same and der[content_of(der, end)[0]] == 0
 
-    def _frame_is_exact(self) -> bool:
-        tbs = content_of(self.der, 0)[0]
-        outer = after(self.der, tbs)
-        at = content_of(self.der, tbs)[0]
-        if self.der[at] == 0xA0:
-            at = after(self.der, at)  # version
-        inner = after(self.der, at)  # serial number
-        same = self.der[inner : after(self.der, inner)] == self.der[outer : after(self.der, outer)]
-        signature = content_of(self.der, after(self.der, outer))[0]
-        return same and self.der[signature] == 0
-
-    @property
+    @_Kept
     def subject(self) -> bytes:
         """The subject's name in DER."""
-        names: tuple[bytes, bytes] = self._get("names", self._names)
-        return names[1]
+        return self.der[self._layout.subject : self._layout.key]
 
-    @property
+    @_Kept
     def issuer(self) -> bytes:
         """The issuer's name in DER."""
-        names: tuple[bytes, bytes] = self._get("names", self._names)
-        return names[0]
+        return self.der[self._layout.issuer : self._layout.validity]
 
-    def _names(self) -> tuple[bytes, bytes]:
-        """Issuer and subject as they stand in it, which costs a tenth of building the parser's names."""
-        _ = self.parsed  # so the elements are where they should be
-        der = self.der
-        at = content_of(der, content_of(der, 0)[0])[0]
-        if der[at] == 0xA0:
-            at = after(der, at)  # version
-        issuer = after(der, after(der, at))  # behind serial number and signature algorithm
-        validity = after(der, issuer)
-        subject = after(der, validity)
-        return der[issuer:validity], der[subject : after(der, subject)]
-
-    @property
+    @_Kept
     def subject_canonical(self) -> tuple[Any, ...]:
         """The subject's name in canonical form."""
-        name: tuple[Any, ...] = self._get(
-            "subject_canonical", lambda: _canonical(self.subject, lambda: self.parsed.subject)
-        )
-        return name
+        return _canonical(self.subject, lambda: self.subject_name)
 
-    @property
+    @_Kept
     def issuer_canonical(self) -> tuple[Any, ...]:
         """The issuer's name in canonical form."""
-        name: tuple[Any, ...] = self._get(
-            "issuer_canonical", lambda: _canonical(self.issuer, lambda: self.parsed.issuer)
-        )
-        return name
+        return _canonical(self.issuer, lambda: self.parsed.issuer)
 
-    @property
+    @_Kept
     def netscape_type(self) -> int | None:
         """The bits of its Netscape certificate type, the first of them highest; None where it has none."""
-        bits: int | None = self._get("netscape_type", self._netscape_type)
-        return bits
-
-    def _netscape_type(self) -> int | None:
         raw = self.raw_extension(NETSCAPE_TYPE)
         if raw is None:
             return None
@@ -239,91 +256,99 @@ class Certificate:
             raise ValueError("an empty certificate type")
         return content[1]
 
-    @property
+    @_Kept
     def policy_mappings(self) -> tuple[tuple[str, str], ...]:
         """Pairs of policies, the issuer's and the subject's, as dotted OIDs (RFC 5280, 4.2.1.5)."""
-        pairs: tuple[tuple[str, str], ...] = self._get("policy_mappings", self._policy_mappings)
-        return pairs
-
-    def _policy_mappings(self) -> tuple[tuple[str, str], ...]:
         raw = self.raw_extension(POLICY_MAPPINGS)
         return () if raw is None else tuple(oid_pairs(raw))
 
-    @property
+    @_Kept
     def subject_text(self) -> str:
         """The subject for people: the beginning of its name, or of its first alternative name if it has none."""
         try:
-            text: str = self._get("subject_text", self._subject_text)
-        except MalformedCertificate:
-            return "(not parsed)"
-        return text
+            text = self.subject_name.rfc4514_string()
+            if not text:
+                names = self.extension(x509.SubjectAlternativeName)
+                text = next((str(name.value) for name in names or ()), "(no subject)")
+            return shortened(text)
+        except Exception:  # the parser's own errors have no common class
+            return UNREAD
 
-    def _subject_text(self) -> str:
-        text = self.parsed.subject.rfc4514_string()
-        if not text:
-            names = self.extension(x509.SubjectAlternativeName)
-            text = next((str(name.value) for name in names or ()), "(no subject)")
-        return shortened(text)
-
-    @property
+    @_Kept
     def serial_number(self) -> int:
         """Its serial number, which some authorities made zero, negative or too long."""
-        number: int = self._get("serial_number", self._serial_number)
-        return number
+        # From the DER: the parser's own would warn of the odd ones, and silencing it takes a lock.
+        return int.from_bytes(element(self.der, self._layout.serial_number, 0x02), "big", signed=True)
 
-    def _serial_number(self) -> int:
-        """From the DER: the parser's own would warn of the odd ones, and silencing it takes a lock."""
-        _ = self.parsed  # so the elements are where they should be
-        at = content_of(self.der, content_of(self.der, 0)[0])[0]
-        if self.der[at] == 0xA0:
-            at = after(self.der, at)  # version
-        return int.from_bytes(element(self.der, at, 0x02), "big", signed=True)
-
-    @property
+    @_Kept
     def not_before(self) -> datetime:
         """The first moment of its validity."""
-        when: datetime = self._get("not_before", lambda: self.parsed.not_valid_before_utc)
-        return when
+        return self.parsed.not_valid_before_utc
 
-    @property
+    @_Kept
     def not_after(self) -> datetime:
         """The last moment of its validity, itself included."""
-        when: datetime = self._get("not_after", lambda: self.parsed.not_valid_after_utc)
-        return when
+        return self.parsed.not_valid_after_utc
 
-    @property
+    @_Kept
+    def validity_text(self) -> tuple[str, str]:
+        """Both moments for people."""
+        return date_text(self.not_before), date_text(self.not_after)
+
+    @_Kept
     def is_self_issued(self) -> bool:
         """Whether subject and issuer have the same name."""
         return self.subject == self.issuer or self.subject_canonical == self.issuer_canonical
 
-    @property
+    @_Kept
     def fingerprint(self) -> bytes:
         """SHA-256 of the DER."""
-        digest: bytes = self._get("fingerprint", lambda: hashlib.sha256(self.der).digest())
-        return digest
+        return hashlib.sha256(self.der).digest()
 
     def extension(self, kind: type[x509.ExtensionType]) -> Any:
         """The value of an extension, None where it is absent."""
-        extensions = self._get("extensions", self._extensions)
-        return extensions.get(kind.oid, (None, False))[0]
+        found = self._extensions.get(kind.oid)
+        return None if found is None else found.value
 
     def extension_critical(self, kind: type[x509.ExtensionType]) -> bool:
         """Whether that extension is there and critical."""
-        return bool(self._get("extensions", self._extensions).get(kind.oid, (None, False))[1])
+        found = self._extensions.get(kind.oid)
+        return found is not None and found.critical
 
-    @property
+    @_Kept
     def critical_extensions(self) -> frozenset[x509.ObjectIdentifier]:
         """The extensions that whoever reads this certificate has to understand."""
-        extensions = self._get("extensions", self._extensions)
-        return frozenset(oid for oid, (_, critical) in extensions.items() if critical)
+        return frozenset(oid for oid, one in self._extensions.items() if one.critical)
 
     def raw_extension(self, oid: x509.ObjectIdentifier) -> bytes | None:
         """The bytes of an extension that `cryptography` has no class for."""
-        value = self._get("extensions", self._extensions).get(oid, (None, False))[0]
+        found = self._extensions.get(oid)
+        value = None if found is None else found.value
         return value.value if isinstance(value, x509.UnrecognizedExtension) else None
 
-    def _extensions(self) -> dict[x509.ObjectIdentifier, tuple[Any, bool]]:
-        return {one.oid: (one.value, one.critical) for one in self.parsed.extensions}
+    @_Kept
+    def _extensions(self) -> dict[x509.ObjectIdentifier, x509.Extension[Any]]:
+        return {one.oid: one for one in self.parsed.extensions}
+
+
+def date_text(moment: datetime) -> str:
+    """A moment for people, in UTC."""
+    return moment.astimezone(UTC).isoformat(" ", "seconds")[:19] + " UTC"
+
+
+def _serial_at(der: bytes) -> int:
+    """Where the serial number begins; raises `IndexError` past the end."""
+    at = content_of(der, content_of(der, 0)[0])[0]
+    return after(der, at) if der[at] == 0xA0 else at  # a version may come first
+
+
+def _is_plain_serial(der: bytes) -> bool:
+    """Whether the serial number is positive; False too where nothing can be told yet."""
+    try:
+        start, end = content_of(der, _serial_at(der))
+        return der[start] < 0x80 and any(der[start:end])
+    except IndexError:
+        return False
 
 
 CANONICAL_NAMES = 1024

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, mldsa,
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from handclasp.wire.iana import AlertDescription
-from handclasp.x509.certificate import NETSCAPE_TYPE, POLICY_MAPPINGS, Certificate
+from handclasp.x509.certificate import NETSCAPE_TYPE, POLICY_MAPPINGS, Certificate, date_text
 from handclasp.x509.constraints import forbidden_name
 from handclasp.x509.errors import (
     BudgetExceeded,
@@ -94,11 +94,12 @@ class _Budget:
 class Findings:
     """The checks made so far, the first failure, and the work that is left."""
 
-    __slots__ = ("at", "budget", "checks", "error", "policy", "unsettled", "until")
+    __slots__ = ("at", "budget", "checks", "error", "now", "policy", "unsettled", "until")
 
     def __init__(self, policy: VerificationPolicy, at: datetime, budget: _Budget | None = None) -> None:
         self.policy = policy
         self.at = at
+        self.now = date_text(at)
         self.budget = budget or _Budget(policy)
         self.checks: list[Check] = []
         self.error: CertificateError | None = None
@@ -115,16 +116,16 @@ class Findings:
 
     def passed(self, name: str, of: Certificate, expected: str, presented: str, section: str) -> None:
         """Note a check that passed."""
-        self.checks.append(Check(name, Verdict.PASSED, of.subject_text, expected, presented, section))
+        self.checks.append(Check(name, Verdict.PASSED, of, expected, presented, section))
 
     def skipped(self, name: str, of: Certificate, why: str, section: str) -> None:
         """Note a check that was not made, and why."""
-        self.checks.append(Check(name, Verdict.SKIPPED, of.subject_text, why, "", section))
+        self.checks.append(Check(name, Verdict.SKIPPED, of, why, "", section))
 
     def failed(self, name: str, of: Certificate, expected: str, presented: str, error: CertificateError) -> None:
         """Note a check that failed; the first one's error leads."""
         alert = AlertDescription(error.alert)
-        self.checks.append(Check(name, Verdict.FAILED, of.subject_text, expected, presented, error.section, alert))
+        self.checks.append(Check(name, Verdict.FAILED, of, expected, presented, error.section, alert))
         if self.error is None:
             self.error = error
 
@@ -191,18 +192,20 @@ def _is_signed_by(child: Certificate, issuer: Certificate) -> bool:
     try:
         if not child.frame_is_exact:
             return False
-        parsed, key = child.parsed, issuer.public_key
+        parsed, signed, key = child.parsed, child.signed_bytes, issuer.public_key
         parameters = parsed.signature_algorithm_parameters
-        if isinstance(key, rsa.RSAPublicKey):
-            if issuer.is_rsa_pss_key and not isinstance(parameters, padding.PSS):
-                return False  # a key for PSS alone (RFC 4055, 1.2)
-            key.verify(parsed.signature, parsed.tbs_certificate_bytes, parameters, parsed.signature_hash_algorithm)  # type: ignore[arg-type]  # a certificate by another kind of key raises TypeError
-        elif isinstance(key, ec.EllipticCurvePublicKey):
-            key.verify(parsed.signature, parsed.tbs_certificate_bytes, parameters)  # type: ignore[arg-type]
+        if isinstance(key, rsa.RSAPublicKey) and issuer.is_rsa_pss_key and not isinstance(parameters, padding.PSS):
+            return False  # a key for PSS alone (RFC 4055, 1.2)
+        if parameters is None:
+            key.verify(parsed.signature, signed)
+        elif isinstance(parameters, ec.ECDSA):
+            key.verify(parsed.signature, signed, parameters)
         else:
-            key.verify(parsed.signature, parsed.tbs_certificate_bytes)
-    except (InvalidSignature, ValueError, TypeError, UnsupportedAlgorithm, MalformedCertificate):
+            key.verify(parsed.signature, signed, parameters, parsed.signature_hash_algorithm)
+    except (InvalidSignature, ValueError, UnsupportedAlgorithm, MalformedCertificate):
         return False
+    except TypeError:
+        return False  # a key of another kind than the signature
     return True
 
 
@@ -344,24 +347,19 @@ def _check_purpose(findings: Findings, one: Certificate, purpose: Purpose, *, si
 
 
 def _check_dates(findings: Findings, one: Certificate) -> None:
-    first, last, at = one.not_before, one.not_after, findings.at
-    presented, expected = f"{_when(first)} to {_when(last)}", _when(at)
-    if at < first:
+    first, last = one.validity_text
+    if findings.at < one.not_before:
         error: CertificateError = CertificateNotYetValid(
-            f"The certificate of {one.subject_text} is valid from {_when(first)}; it is {expected} now."
+            f"The certificate of {one.subject_text} is valid from {first}; it is {findings.now} now."
         )
-    elif at.replace(microsecond=0) > last:
+    elif findings.at.replace(microsecond=0) > one.not_after:
         error = CertificateExpired(
-            f"The certificate of {one.subject_text} expired on {_when(last)}; it is {expected} now."
+            f"The certificate of {one.subject_text} expired on {last}; it is {findings.now} now."
         )
     else:
-        findings.passed("expiration", one, expected, presented, "RFC 5280, 4.1.2.5")
+        findings.passed("expiration", one, findings.now, f"{first} to {last}", "RFC 5280, 4.1.2.5")
         return
-    findings.failed("expiration", one, expected, presented, error)
-
-
-def _when(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(" ", "seconds")[:19] + " UTC"
+    findings.failed("expiration", one, findings.now, f"{first} to {last}", error)
 
 
 def _check_key(findings: Findings, one: Certificate) -> None:

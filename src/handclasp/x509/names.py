@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from dataclasses import dataclass
+from typing import Any
 
 import idna
 from cryptography import x509
@@ -11,11 +13,10 @@ from cryptography.x509.oid import NameOID
 
 from handclasp.errors import UsageError
 from handclasp.x509.certificate import Certificate
-from handclasp.x509.errors import MalformedCertificate
 from handclasp.x509.policy import NamePolicy, VerificationPolicy
 from handclasp.x509.text import listed, printable, shortened
 
-__all__ = ["Identities", "PeerName", "matches", "normalize_host"]
+__all__ = ["Identities", "PeerName", "as_address", "matches", "normalize_host"]
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -38,17 +39,19 @@ class PeerName:
             return name
         if not isinstance(name, str):
             return cls(address=_without_zone(name))
-        address = _address(name) or _address(host := normalize_host(name))
+        address = as_address(name) or as_address(host := normalize_host(name))
         return cls(host=host) if address is None else cls(address=address)
 
     def __str__(self) -> str:
         return self.host if self.host is not None else str(self.address)
 
 
-def _address(text: str) -> Address | None:
-    """The address that a string is; None for a host name."""
+def as_address(text: str) -> Address | None:
+    """The IP address that this text is, None for a host's name."""
     if text.startswith("[") and text.endswith("]"):
         text = text[1:-1]
+    if not text[-1:].isdigit() and ":" not in text:
+        return None  # a name for sure, and trying costs ten times as much
     try:
         return _without_zone(ipaddress.ip_address(text))
     except ValueError:
@@ -65,7 +68,7 @@ def normalize_host(name: str) -> str:
     text = name.removesuffix(".").lower()
     if text.isascii():
         labels = text.split(".")
-        if not text or len(text) > 253 or not all(_is_label(label) for label in labels):
+        if not text or len(text) > 253 or not all(map(_LABEL.fullmatch, labels)):
             raise BadName(f"{name!r} is no host name.")
         return text
     try:
@@ -74,8 +77,7 @@ def normalize_host(name: str) -> str:
         raise BadName(f"{name!r} is no host name: {error}") from None
 
 
-def _is_label(label: str) -> bool:
-    return 0 < len(label) <= 63 and all(c.isalnum() or c in "-_" for c in label) and label[0] != "-" != label[-1]
+_LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,33 +88,40 @@ class Identities:
     addresses: tuple[Address, ...]
     uris: tuple[str, ...]
     emails: tuple[str, ...]
-    common_names: tuple[str, ...]
-    subject: str
+    subject_name: x509.Name
     has_san: bool
 
     @classmethod
     def of(cls, certificate: Certificate) -> Identities:
         """From a certificate's subject and SAN; raises `MalformedCertificate`."""
         san = certificate.extension(x509.SubjectAlternativeName)
-        subject = certificate.subject_name
-        try:
-            return cls(
-                dns=() if san is None else tuple(san.get_values_for_type(x509.DNSName)),
-                addresses=()
-                if san is None
-                else tuple(
+        names: dict[type[x509.GeneralName], list[Any]] = {}
+        for one in san or ():
+            names.setdefault(type(one), []).append(one.value)
+        return cls(
+            dns=tuple(names.get(x509.DNSName, ())),
+            addresses=tuple(
+                [
                     one
-                    for one in san.get_values_for_type(x509.IPAddress)
+                    for one in names.get(x509.IPAddress, ())
                     if isinstance(one, (ipaddress.IPv4Address, ipaddress.IPv6Address))
-                ),
-                uris=() if san is None else tuple(san.get_values_for_type(x509.UniformResourceIdentifier)),
-                emails=() if san is None else tuple(san.get_values_for_type(x509.RFC822Name)),
-                common_names=tuple(str(one.value) for one in subject.get_attributes_for_oid(NameOID.COMMON_NAME)),
-                subject=printable(subject.rfc4514_string()) or "(no subject)",
-                has_san=san is not None,
-            )
-        except ValueError as error:
-            raise MalformedCertificate(f"A certificate's names do not parse: {error}") from None
+                ]
+            ),
+            uris=tuple(names.get(x509.UniformResourceIdentifier, ())),
+            emails=tuple(names.get(x509.RFC822Name, ())),
+            subject_name=certificate.subject_name,
+            has_san=san is not None,
+        )
+
+    @property
+    def common_names(self) -> tuple[str, ...]:
+        """The subject's common names."""
+        return tuple([str(one.value) for one in self.subject_name.get_attributes_for_oid(NameOID.COMMON_NAME)])
+
+    @property
+    def subject(self) -> str:
+        """The subject's name for people."""
+        return printable(self.subject_name.rfc4514_string()) or "(no subject)"
 
     def to_dict(self) -> dict[str, str | list[str]]:
         """For JSON."""

@@ -144,7 +144,7 @@ def _judge(
             try:
                 checks.check_path(branch, path, purpose)
                 if branch.error is None:
-                    signers = _signers(chain, path, trust, findings, revocation)
+                    signers = _signers(chain, path, trust, findings, revocation) if revocation is not None else _nobody
                     check_revoked(branch, path, revocation, signers, staple)
             except MalformedCertificate as error:  # another path may do without it
                 branch.failed("form", leaf, "certificates that can be read", str(error), error)
@@ -235,6 +235,11 @@ def _by_name(pool: tuple[Certificate, ...]) -> dict[tuple[Any, ...], list[Certif
         except MalformedCertificate:
             continue  # no path goes through what cannot be read
     return by_subject
+
+
+def _nobody(_: tuple[Any, ...]) -> Iterator[Certificate]:
+    """Who may have signed a list where there are none."""
+    yield from ()
 
 
 def _signers(

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, rsa, x25519
 from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -315,6 +315,24 @@ def test_parsing_in_threads_leaves_the_filters_of_warnings_alone() -> None:
     finally:
         sys.setswitchinterval(interval)
     assert list(warnings.filters) == before
+
+
+def test_a_key_that_verifies_nothing_signed_nothing_and_does_no_harm() -> None:
+    """X25519 keys agree and do not sign; a certificate may have one all the same."""
+    good = x509.load_der_x509_certificate(GOOD.chain[1])
+    junk = (
+        x509.CertificateBuilder()
+        .subject_name(good.subject)
+        .issuer_name(good.issuer)
+        .public_key(x25519.X25519PrivateKey.generate().public_key())
+        .serial_number(1)
+        .not_valid_before(NOW)
+        .not_valid_after(NOW + timedelta(days=9))
+        .sign(key_of(99), hashes.SHA256())
+        .public_bytes(Encoding.DER)
+    )
+    assert type(judge(GOOD.chain[0], junk).error) is e.UnknownAuthority
+    assert judge(GOOD.chain[0], junk, GOOD.chain[1]).accepted
 
 
 def test_a_serial_number_can_be_asked_for_first() -> None:

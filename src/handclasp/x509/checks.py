@@ -204,8 +204,8 @@ def _is_signed_by(child: Certificate, issuer: Certificate) -> bool:
             key.verify(parsed.signature, signed, parameters, parsed.signature_hash_algorithm)
     except (InvalidSignature, ValueError, UnsupportedAlgorithm, MalformedCertificate):
         return False
-    except TypeError:
-        return False  # a key of another kind than the signature
+    except (TypeError, AttributeError):
+        return False  # a key of another kind than the signature, or one that can verify nothing, as X25519's
     return True
 
 

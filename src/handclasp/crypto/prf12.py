@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import hmac
 from typing import NamedTuple
 
+from handclasp.crypto.mac import finish, keyed
 from handclasp.crypto.suites import SuiteParameters
 
 __all__ = [
@@ -23,11 +23,11 @@ VERIFY_DATA_SIZE = 12
 
 def prf(hash_name: str, secret: bytes, label: bytes, seed: bytes, length: int) -> bytes:
     """`length` bytes of P_hash over the label and the seed (RFC 5246, 5)."""
-    seed = label + seed
+    mac, seed = keyed(hash_name, secret), label + seed
     a, out = seed, b""
     while len(out) < length:
-        a = hmac.digest(secret, a, hash_name)
-        out += hmac.digest(secret, a + seed, hash_name)
+        a = finish(mac.copy(), a)
+        out += finish(mac.copy(), a + seed)
     return out[:length]
 
 

@@ -330,6 +330,9 @@ def test_the_web_wants_certificates_as_they_should_be(world: World) -> None:
     assert judge(world.server.chain, world.root.trust, policy=WEB).accepted
 
 
+ONE_SIGNATURE = VerificationPolicy(max_signatures=1)
+
+
 @pytest.mark.parametrize("limit", ["max_signatures", "max_path_steps"])
 def test_a_hostile_pool_meets_the_budget(limit: str) -> None:
     root = Authority.root("Busy Root")
@@ -337,6 +340,16 @@ def test_a_hostile_pool_meets_the_budget(limit: str) -> None:
     leaf = Authority.root("Decoy").server("localhost")
     policy = VerificationPolicy(**{limit: 10})  # type: ignore[arg-type]
     refused([leaf.certificate, *decoys], root.trust, e.BudgetExceeded, policy=policy)
+
+
+def test_a_signature_found_good_is_not_verified_again() -> None:
+    root = Authority.root("Root Met Before")
+    issuing = root.intermediate("CA Met Before")
+    refused(issuing.server("localhost").chain, root.trust, e.BudgetExceeded, policy=ONE_SIGNATURE)
+    assert judge(issuing.server("localhost").chain, root.trust).accepted
+    assert judge(issuing.server("localhost").chain, root.trust, policy=ONE_SIGNATURE).accepted
+    forged = Authority.root("CA Met Before").server("localhost")
+    refused([forged.certificate, issuing.certificate], root.trust, e.UnknownAuthority, policy=ONE_SIGNATURE)
 
 
 def test_names_under_constraints_meet_the_budget() -> None:

@@ -103,6 +103,8 @@ class Certificate:
         if len(der) > MAX_SIZE:
             raise MalformedCertificate(f"A certificate of {len(der)} bytes; at most {MAX_SIZE} are looked at.")
         self.der = bytes(der)
+        self.signer: bytes | None = None
+        """The certificate, in DER, that its signature was found to be by, which stays so."""
 
     @classmethod
     def load(cls, data: bytes) -> Certificate:

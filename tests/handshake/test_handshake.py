@@ -34,6 +34,17 @@ def test_two_parties_agree_and_talk(world: World, version: ProtocolVersion) -> N
     assert not client.resumed
 
 
+@BOTH
+def test_connections_to_one_server_hold_its_chain_once(world: World, version: ProtocolVersion) -> None:
+    chains = []
+    for _ in range(2):
+        pair = Pair(world.client_config(versions=(version,), sessions=None), world.server_config())
+        pair.shake()
+        assert pair.client.connection.established is not None
+        chains.append(pair.client.connection.established.peer_chain)
+    assert len({id(der) for chain in chains for der in chain}) == len(chains[0])
+
+
 @pytest.mark.parametrize("suite", SUITES, ids=str)
 def test_every_cipher_suite_carries_data(world: World, suite: CipherSuite) -> None:
     issued = world.rsa_server if SUITES[suite].authentication == "RSA" else world.server

@@ -6,7 +6,7 @@ Both roles do the same here, so both use this.
 from __future__ import annotations
 
 import hmac
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from handclasp.crypto import signatures
@@ -33,6 +33,7 @@ from handclasp.wire.messages import Certificate, CertificateEntry, CertificateVe
 from handclasp.wire.messages12 import CertificateStatus
 from handclasp.x509 import Certificate as X509Certificate
 from handclasp.x509 import CertificateError
+from handclasp.x509.certificate import MAX_SIZE, interned
 
 if TYPE_CHECKING:
     from handclasp.facts import Role
@@ -57,8 +58,7 @@ TLS13 = ProtocolVersion.TLS13
 
 def check_chain_limits(side: Side[Any], message: Certificate, allowed: Collection[ExtensionType]) -> tuple[bytes, ...]:
     """The chain in DER, where it is within limits and has no extension that we did not ask for."""
-    chain = tuple([entry.cert_data for entry in message.certificate_list])
-    check_chain_size(side, chain)
+    chain = check_chain_size(side, [entry.cert_data for entry in message.certificate_list])
     for entry in message.certificate_list:
         for extension in entry.extensions:
             if extension not in allowed:
@@ -66,14 +66,15 @@ def check_chain_limits(side: Side[Any], message: Certificate, allowed: Collectio
     return chain
 
 
-def check_chain_size(side: Side[Any], chain: tuple[bytes, ...]) -> None:
-    """Hold a chain against `Limits`."""
+def check_chain_size(side: Side[Any], chain: Sequence[bytes]) -> tuple[bytes, ...]:
+    """The chain, where it is within `Limits`; connections to one peer hold its bytes once between them."""
     limits = side.config.limits
     if len(chain) > limits.certificate_chain_length:
         raise ChainTooLong(f"The peer sent {len(chain)} certificates; the limit is {limits.certificate_chain_length}.")
     size = sum([len(one) for one in chain])
     if size > limits.certificate_chain_size:
         raise ChainTooLong(f"The peer's certificates have {size} bytes; the limit is {limits.certificate_chain_size}.")
+    return tuple([interned(one).der if len(one) <= MAX_SIZE else one for one in chain])
 
 
 def stapled(message: Certificate) -> tuple[bytes | None, tuple[bytes, ...]]:

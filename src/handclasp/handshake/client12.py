@@ -198,10 +198,9 @@ def resume(side: ClientSide, offer: Offer, hello: ServerHello, agreed: Agreed, s
 def receive_certificate(side: ClientSide, agreed: Agreed) -> Steps[Peer]:
     """The server's chain, and what came with it: SCTs and an OCSP response (RFC 6962, 3.3; RFC 6066, 8)."""
     message = yield from expect(Certificate12)
-    chain = tuple(message.certificate_list)
+    chain = check_chain_size(side, message.certificate_list)
     if not chain:
         raise DecodeError("The server's Certificate is empty; a server has to show one.")
-    check_chain_size(side, chain)
     status = (yield from maybe(CertificateStatus)) if agreed.status_may_follow else None
     response = None if status is None else ocsp_of(status)
     report = yield from verify_peer(side, "server", chain, response, agreed.scts)

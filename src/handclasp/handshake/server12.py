@@ -333,12 +333,11 @@ def receive_certificate(side: ServerSide) -> Steps[Peer]:
     if config.client_auth is ClientAuth.NONE:
         return Peer()
     message = yield from expect(Certificate12)
-    chain = tuple(message.certificate_list)
+    chain = check_chain_size(side, message.certificate_list)
     if not chain:
         if config.client_auth is ClientAuth.REQUIRED:
             raise CertificateMissing12("The client showed no certificate, and this server requires one.")
         return Peer()
-    check_chain_size(side, chain)
     report = yield from verify_peer(side, "client", chain)
     return Peer(chain, report)
 

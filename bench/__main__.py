@@ -5,17 +5,14 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
-import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-from bench import certificates, floor, peers
+from bench import certificates, floor, memory, peers
 from bench.measure import NAMES, Row, rates
 from bench.peers import Case
 from handclasp import NamedGroup, ProtocolVersion
 from handclasp.ca import Authority, KeyType
-from handclasp.x509 import verify as judge
 
 TLS12, TLS13 = ProtocolVersion.TLS12, ProtocolVersion.TLS13
 LATEST = Path(__file__).parent / "latest.json"
@@ -42,12 +39,13 @@ def main() -> int:
             (TLS12, x25519, "RSA"),
         ):
             rows.append(show(full_handshake(case(version, group, kind), kind)))
-        rows.append(show(judged_anew(case(TLS13, x25519))))
+        rows.append(show(chain_new(case(TLS13, x25519))))
+        rows.append(show(leaf_new(case(TLS13, x25519))))
         rows.append(show(resumed(case(TLS13, x25519))))
         for name, size in (("16 KiB", 1 << 14), ("1 MiB", 1 << 20)):
             rows.append(show(transfer(case(TLS13, x25519), f"seal+open {name}", size, peers.handclasp_records)))
             rows.append(show(transfer(case(TLS13, x25519), f"{name} through connections", size)))
-        rows.append(show(idle_memory(case(TLS13, x25519))))
+        rows.append(show(memory.idle()))
     rows += [show(measure()) for measure in certificates.rows()]
     LATEST.write_text(json.dumps([row.to_dict() for row in rows], indent=1) + "\n")
     lost = guard(rows)
@@ -95,18 +93,27 @@ def full_handshake(case: Case, kind: str) -> Row:
     return rates(f"full handshake TLS {name} {case.group} {kind}", "per second", competitors)
 
 
-def judged_anew(case: Case) -> Row:
-    """The same without the memory of chains already judged."""
+def chain_new(case: Case) -> Row:
+    """The same where nothing of the chain is remembered: a server of an authority that was never met."""
     configs, contexts = peers.handclasp_configs(case), peers.ssl_contexts(case)
-    memory: Any = sys.modules[judge.__module__]._memory  # type: ignore[attr-defined]
-    interned: Any = sys.modules["handclasp.x509.certificate"]._small  # type: ignore[attr-defined]
 
     def step() -> None:
-        memory.clear()
-        interned.cache_clear()
+        certificates.forget()
         peers.handclasp_pair(configs)
 
     what = f"full handshake TLS 1.3 {case.group} ECDSA, chain new"
+    return rates(what, "per second", {"handclasp": step, "ssl": lambda: peers.ssl_pair(contexts)})
+
+
+def leaf_new(case: Case) -> Row:
+    """The same with a server that was never met, of an authority that was."""
+    configs, contexts = peers.handclasp_configs(case), peers.ssl_contexts(case)
+
+    def step() -> None:
+        certificates.forget_one(case.server.certificate.der)
+        peers.handclasp_pair(configs)
+
+    what = f"full handshake TLS 1.3 {case.group} ECDSA, leaf new"
     return rates(what, "per second", {"handclasp": step, "ssl": lambda: peers.ssl_pair(contexts)})
 
 
@@ -133,32 +140,6 @@ def transfer(
         "floor": floor.transfer(size),
     }
     return rates(what, "MB per second", competitors, per_call=size / 1e6)
-
-
-def idle_memory(case: Case) -> Row:
-    """Bytes that one idle connection holds on one side; `ssl`'s are OpenSSL's, counted by the process."""
-    configs = peers.handclasp_configs(case)
-    pairs = [peers.handclasp_pair(configs) for _ in range(10)]
-    tracemalloc.start()
-    before = tracemalloc.get_traced_memory()[0]
-    pairs += [peers.handclasp_pair(configs) for _ in range(200)]
-    ours = (tracemalloc.get_traced_memory()[0] - before) / 400
-    tracemalloc.stop()
-    contexts = peers.ssl_contexts(case)
-    theirs: list[Any] = [peers.ssl_pair(contexts) for _ in range(10)]
-    start = _resident()
-    theirs += [peers.ssl_pair(contexts) for _ in range(400)]
-    grown = (_resident() - start) / 800
-    native_start = _resident()
-    pairs += [peers.handclasp_pair(configs) for _ in range(400)]
-    native = (_resident() - native_start) / 800
-    return Row("memory of an idle connection", "bytes", {"handclasp": max(ours, native), "ssl": grown})
-
-
-def _resident() -> int:
-    """Bytes of memory that the process has now."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * 4096
 
 
 if __name__ == "__main__":

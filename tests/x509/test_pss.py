@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import datetime
 import shutil
 import subprocess
-from datetime import UTC, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,6 @@ import pytest
 from handclasp.x509 import Certificate, Purpose, Report, TrustStore, verify
 from handclasp.x509 import errors as e
 
-NOW = datetime.datetime.now(UTC) + timedelta(minutes=1)
 AUTHORITY = "-addext basicConstraints=critical,CA:TRUE -days 9 -subj /CN=Root"
 
 
@@ -40,7 +38,9 @@ def judged(folder: Path, authority: str, options: str = "") -> Report:
     run(folder, f"{sign} -out leaf.pem {options}")
     leaf, root = (Certificate.load((folder / f"{name}.pem").read_bytes()) for name in ("leaf", authority))
     trust = TrustStore.of(root)
-    return verify([leaf], trust=trust, purpose=Purpose.SERVER_AUTH, at=NOW, name="localhost")
+    return verify(
+        [leaf], trust=trust, purpose=Purpose.SERVER_AUTH, at=leaf.not_before + timedelta(hours=1), name="localhost"
+    )
 
 
 PSS = "-sigopt rsa_padding_mode:pss -sigopt rsa_pss_saltlen:32"
@@ -75,5 +75,11 @@ def test_a_key_for_pss_alone_signs_in_no_other_way(folder: Path) -> None:
     alone = Certificate(root.replace(rsa_encryption, pss[:-2] + b"\x30\x00"))
     assert alone.is_rsa_pss_key
     leaf = Certificate.load((plain / "leaf.pem").read_bytes())
-    report = verify([leaf], trust=TrustStore.of(alone), purpose=Purpose.SERVER_AUTH, at=NOW, name="localhost")
+    report = verify(
+        [leaf],
+        trust=TrustStore.of(alone),
+        purpose=Purpose.SERVER_AUTH,
+        at=leaf.not_before + timedelta(hours=1),
+        name="localhost",
+    )
     assert not report.accepted

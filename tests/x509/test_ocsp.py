@@ -26,7 +26,8 @@ from handclasp.wire.iana import AlertDescription
 from handclasp.x509 import DEFAULT, Purpose, Report, RevocationMode, verify
 from handclasp.x509.errors import BadStaple, CertificateError, CertificateRevoked, RevocationUnknown, StapleMissing
 
-NOW = datetime.datetime.now(UTC)
+NOW = datetime.datetime.now(UTC) + timedelta(hours=1)
+"""After all that is issued in the hour that follows: certificates begin five minutes before they are made."""
 REQUIRED = replace(DEFAULT, revocation=RevocationMode.REQUIRED, revocation_of_leaf_alone=True)
 
 

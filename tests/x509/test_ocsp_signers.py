@@ -23,7 +23,8 @@ from handclasp.x509.errors import BadStaple
 from handclasp.x509.ocsp import check_response
 from handclasp.x509.revocation import RevocationStatus, Status
 
-NOW = datetime.datetime.now(UTC).replace(microsecond=0)
+NOW = datetime.datetime.now(UTC).replace(microsecond=0) + timedelta(hours=1)
+"""After all that is issued in the hour that follows: certificates begin five minutes before they are made."""
 DAY = timedelta(days=1)
 GOOD, REVOKED, UNKNOWN = ocsp.OCSPCertStatus.GOOD, ocsp.OCSPCertStatus.REVOKED, ocsp.OCSPCertStatus.UNKNOWN
 KEY = ec.generate_private_key(ec.SECP256R1())

@@ -17,7 +17,8 @@ from handclasp.ca import Authority
 from handclasp.x509 import Certificate, Purpose, Report, TrustStore, verify
 from handclasp.x509 import errors as e
 
-NOW = datetime.datetime.now(UTC)
+NOW = datetime.datetime.now(UTC) + timedelta(hours=1)
+"""After all that is issued in the hour that follows: certificates begin five minutes before they are made."""
 DAY = timedelta(days=1)
 OLD, NEW = Authority.root("Old Root"), Authority.root("New Root")
 ISSUING = NEW.intermediate("Issuing CA")

@@ -26,7 +26,8 @@ from handclasp.x509 import DEFAULT, Purpose, Report, RevocationMode, RevocationS
 from handclasp.x509.crl import Crl, MalformedCrl, entries
 from handclasp.x509.errors import CertificateRevoked, RevocationUnknown
 
-NOW = datetime.datetime.now(UTC)
+NOW = datetime.datetime.now(UTC) + timedelta(hours=1)
+"""After all that is issued in the hour that follows: certificates begin five minutes before they are made."""
 REQUIRED = replace(DEFAULT, revocation=RevocationMode.REQUIRED)
 
 

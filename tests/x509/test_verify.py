@@ -43,7 +43,8 @@ from handclasp.x509 import (
 from handclasp.x509 import errors as e
 from handclasp.x509.names import Identities, matches, normalize_host
 
-NOW = datetime.datetime.now(UTC)
+NOW = datetime.datetime.now(UTC) + timedelta(hours=1)
+"""After all that is issued in the hour that follows: certificates begin five minutes before they are made."""
 SERVER = Purpose.SERVER_AUTH
 
 

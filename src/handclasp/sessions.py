@@ -43,14 +43,25 @@ class Session(Struct):
     alpn: Annotated[bytes, Opaque(U8)] = b""
     peer_chain: Annotated[list[bytes], Vector(U24, item=Opaque(U24, low=1))] = field(default_factory=list)
     """The peer's certificates in DER, its own first; judged again when the session is resumed."""
+    since: Annotated[int, U64] = 0
+    """When the whole handshake was made that all its resumptions go back to; 0: at `created`."""
     ticket: bytes = field(default=b"", repr=False, metadata={"off_wire": True})
     """The ticket that names this session; a client's alone."""
     session_id: bytes = field(default=b"", repr=False, metadata={"off_wire": True})
     """Its session ID, in TLS 1.2 without a ticket; a client's alone."""
 
     def is_fresh(self, now_ms: int) -> bool:
-        """Whether the session may still be used at this time, in milliseconds since 1970."""
-        return self.created <= now_ms < self.created + 1000 * self.lifetime
+        """Whether the session may still be used at this time, in milliseconds since 1970.
+
+        New tickets do not prolong for ever what one handshake has proved (RFC 8446, 4.6.1).
+        """
+        end = min(self.created + 1000 * self.lifetime, self.began + 1000 * MAX_TICKET_LIFETIME)
+        return self.created <= now_ms < end
+
+    @property
+    def began(self) -> int:
+        """When the parties last proved who they are, in milliseconds since 1970."""
+        return self.since or self.created
 
 
 class ClientSessions:

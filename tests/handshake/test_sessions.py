@@ -111,6 +111,23 @@ def test_an_old_session_is_not_resumed(world: World, version: ProtocolVersion) -
 
 
 @BOTH
+def test_new_tickets_do_not_prolong_a_session_for_ever(world: World, version: ProtocolVersion) -> None:
+    """RFC 8446, 4.6.1: a week after the whole handshake there is another, however often it was resumed."""
+    clock, day = Clock(), 24 * 3600
+    clock.now = world.server.certificate.not_before.timestamp() + 600
+    client = world.client_config(versions=(version,), now=clock)
+    server = world.server_config(now=clock, ticket_lifetime=7 * day)
+    assert not resumed(Pair(client, server))
+    for _ in range(7):
+        clock.now += day - 1
+        assert resumed(Pair(client, server))
+    clock.now += day
+    assert not resumed(Pair(client, server))
+    clock.now += day - 1
+    assert resumed(Pair(client, server))
+
+
+@BOTH
 def test_a_session_that_a_caller_finds_too_late_is_not_offered(world: World, version: ProtocolVersion) -> None:
     """RFC 8446, 4.6.1: whoever keeps the sessions, the engine looks at the date."""
     clock = Clock()

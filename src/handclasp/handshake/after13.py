@@ -48,6 +48,7 @@ class After13:
         "generation",
         "reads",
         "role",
+        "since",
         "suite",
         "writes",
     )
@@ -60,8 +61,10 @@ class After13:
         reads: TrafficSecret,
         writes: TrafficSecret,
         resumption: bytes,
+        since: int,
     ) -> None:
         self.role = role
+        self.since = since
         self.suite = suite
         self.reads = reads
         self.writes = writes
@@ -89,6 +92,7 @@ class After13:
             server_name=(established.server_name or "").encode(),
             alpn=(established.alpn or "").encode(),
             peer_chain=list(established.peer_chain),
+            since=self.since,
         )
         return session, nonce
 
@@ -115,6 +119,7 @@ class After13:
             server_name=(established.server_name or "").encode(),
             alpn=(established.alpn or "").encode(),
             peer_chain=list(established.peer_chain),
+            since=self.since,
             ticket=message.ticket,
         )
 

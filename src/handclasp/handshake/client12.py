@@ -183,7 +183,7 @@ def resume(side: ClientSide, offer: Offer, hello: ServerHello, agreed: Agreed, s
     """The short handshake: the server finishes first (RFC 5246, 7.3)."""
     side.transcript.forget_messages()
     chain = tuple(session.peer_chain)
-    peer = Peer(chain)
+    peer = Peer(chain, since=session.began)
     if chain:
         peer.report = yield from verify_peer(side, "server", chain, resumed=True)
     keys = Keys12(side, agreed.suite, session.secret, side.client_random, hello.random)
@@ -285,6 +285,7 @@ def keep_session(
         server_name=(side.server_name or "").encode(),
         alpn=(agreed.alpn or "").encode(),
         peer_chain=list(peer.chain),
+        since=peer.since or side.now_ms(),
         ticket=ticket.ticket if ticket is not None else b"",
         session_id=b"" if by_ticket else hello.legacy_session_id_echo,
     )

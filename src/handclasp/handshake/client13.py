@@ -281,11 +281,13 @@ def authenticate_server(side: ClientSide) -> Steps[Peer]:
 
 def recall_server(side: ClientSide, offer: Offer) -> Steps[Peer]:
     """A resumed session: the certificates are those of the first one, and have to be good still."""
-    chain = tuple(offer.session.peer_chain) if offer.session is not None else ()
+    session = offer.session
+    assert session is not None  # or there would be no resumption
+    chain = tuple(session.peer_chain)
     if not chain:
-        return Peer()
+        return Peer(since=session.began)
     report = yield from verify_peer(side, "server", chain, resumed=True)
-    return Peer(chain, report)
+    return Peer(chain, report, since=session.began)
 
 
 def read_application(side: ClientSide, keys: Keys, master: MasterSecret, covered: bytes) -> TrafficSecret:
@@ -358,5 +360,6 @@ def finish(
             reads=server,
             writes=client,
             resumption=master.resumption(side.transcript.digest()),
+            since=peer.since or side.now_ms(),
         ),
     )

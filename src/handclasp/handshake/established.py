@@ -28,6 +28,8 @@ class Peer:
     chain: tuple[bytes, ...] = ()
     report: Report | None = None
     scheme: SignatureScheme | None = None
+    since: int = 0
+    """When it proved to be that, in milliseconds since 1970, where an earlier session tells; else 0: now."""
 
 
 @dataclass(slots=True)

@@ -185,7 +185,7 @@ def resume(
     """The short handshake: we finish first (RFC 5246, 7.3)."""
     suite = SUITES[session.cipher_suite]
     chain = tuple(session.peer_chain)
-    peer = Peer(chain)
+    peer = Peer(chain, since=session.began)
     if chain and side.config.client_auth is not ClientAuth.NONE:
         peer.report = yield from verify_peer(side, "client", chain, resumed=True)
     extended = bool(session.extended_master_secret)
@@ -370,6 +370,7 @@ def give_ticket(
         server_name=(side.server_name or "").encode(),
         alpn=(alpn or "").encode(),
         peer_chain=list(peer.chain),
+        since=peer.since or side.now_ms(),
     )
     if uses_tickets(side, hello):
         ticket = yield from ask(side, SealTicket(session, side.now_ms()))

@@ -429,9 +429,9 @@ def recall_client(side: ServerSide, session: Session) -> Steps[Peer]:
     """A resumed session: the client's certificate was shown in the first, and has to be good still."""
     chain = tuple(session.peer_chain)
     if not chain or side.config.client_auth is ClientAuth.NONE:
-        return Peer(chain)
+        return Peer(chain, since=session.began)
     report = yield from verify_peer(side, "client", chain, resumed=True)
-    return Peer(chain, report)
+    return Peer(chain, report, since=session.began)
 
 
 def finish(
@@ -468,6 +468,7 @@ def finish(
             reads=client,
             writes=server,
             resumption=master.resumption(side.transcript.digest()),
+            since=peer.since or side.now_ms(),
         ),
     )
 

@@ -30,7 +30,8 @@ from handclasp.x509.keys import KeyFileExposed, KeyFilePolicy, KeyFileWarning, U
 from handclasp.x509.reload import CrlFiles, KeyStore, Reloaded, TrustFiles
 from handclasp.x509.revocation import MalformedResponse
 
-NOW = datetime.datetime.now(UTC)
+NOW = datetime.datetime.now(UTC) + timedelta(minutes=30)
+"""Later than anything that the tests issue, however long they all take."""
 SCHEMES = tuple(SignatureScheme)
 
 

@@ -16,6 +16,7 @@ from tests.conftest import World
 
 import handclasp
 from handclasp import ProtocolVersion, TlsSocket
+from handclasp.crypto.protection import BadRecordMac
 from handclasp.endings import PeerAlert
 from handclasp.handshake.errors import NoCommonVersion, UnexpectedMessage
 from handclasp.io.sockets import Listener
@@ -170,6 +171,20 @@ def test_a_peer_that_hangs_up_is_a_truncation_and_no_end(world: World) -> None:
     with serving(world, hang_up) as listener, connect(world, listener) as tls:
         assert tls.recv() == b"all but"
         with pytest.raises(handclasp.Truncated):
+            tls.recv()
+
+
+def test_an_error_that_came_with_data_is_raised_after_it_and_nobody_waited_for(world: World) -> None:
+    def send_both(tls: TlsSocket) -> None:
+        tls.connection.send_data(b"data")
+        tls._sock.sendall(tls.connection.data_to_send() + b"\x17\x03\x03\x00\x11" + bytes(17))
+        with contextlib.suppress(PeerAlert):
+            tls.recv()
+
+    with serving(world, send_both) as listener, connect(world, listener) as tls:
+        assert tls.recv() == b"data"
+        tls.settimeout(5)
+        with pytest.raises(BadRecordMac):
             tls.recv()
 
 

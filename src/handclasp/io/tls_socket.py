@@ -196,6 +196,8 @@ class TlsSocket:
             while not self._received:
                 if self._ended:
                     return False
+                if self.connection.error is not None:
+                    raise self.connection.error  # it came with data, which was read first
                 self._receive()
             return True
 

@@ -15,6 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa, x25519
 from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.conftest import World
@@ -315,6 +316,32 @@ def test_parsing_in_threads_leaves_the_filters_of_warnings_alone() -> None:
     finally:
         sys.setswitchinterval(interval)
     assert list(warnings.filters) == before
+
+
+@pytest.mark.parametrize("oid", [NameOID.COMMON_NAME, NameOID.COUNTRY_NAME], ids=["common name", "country"])
+def test_a_name_of_an_unusual_length_is_judged_and_nobody_warned(oid: x509.ObjectIdentifier) -> None:
+    """A peer chose it: it is not for a program to warn of, nor to stop at where warnings are errors."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        odd = x509.Name([x509.NameAttribute(oid, "x" * 70, _validate=False)])
+    issuer = x509.load_der_x509_certificate(GOOD.chain[1])
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(odd)
+        .issuer_name(issuer.subject)
+        .public_key(key_of(2).public_key())
+        .serial_number(7)
+        .not_valid_before(issuer.not_valid_before_utc)
+        .not_valid_after(issuer.not_valid_after_utc)
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(HOST), x509.DirectoryName(odd)]), critical=False)
+    )
+    leaf = builder.sign(key_of(1), hashes.SHA256()).public_bytes(Encoding.DER)
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        report = judge(leaf, GOOD.chain[1])
+    assert report.accepted
+    assert "x" * 70 in report.checks[0].subject
+    assert not seen
 
 
 def test_a_key_that_verifies_nothing_signed_nothing_and_does_no_harm() -> None:

@@ -29,7 +29,8 @@ from handclasp.x509 import errors as e
 from handclasp.x509.http import Fetch, FetchFailed, fetch_by_http
 from handclasp.x509.online import Online
 
-NOW = datetime.datetime.now(UTC)
+NOW = datetime.datetime.now(UTC) + timedelta(hours=1)
+"""After all that the tests make, however long they take."""
 REQUIRED = replace(DEFAULT, revocation=RevocationMode.REQUIRED)
 Document = bytes | Callable[[bytes], bytes]
 

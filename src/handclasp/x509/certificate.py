@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import unicodedata
-import warnings
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import lru_cache
-from threading import Lock
 from typing import Any, Generic, NamedTuple, TypeVar, overload
 
 from cryptography import x509
@@ -23,6 +21,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from handclasp.x509.der import after, content_of, element, oid_text
 from handclasp.x509.errors import MalformedCertificate
 from handclasp.x509.pem import blocks
+from handclasp.x509.quiet import is_plain, quietly, serial_at
 from handclasp.x509.text import shortened
 
 __all__ = [
@@ -43,23 +42,7 @@ MAX_SIZE = 1 << 17
 NETSCAPE_TYPE = x509.ObjectIdentifier("2.16.840.1.113730.1.1")
 POLICY_MAPPINGS = x509.ObjectIdentifier("2.5.29.33")
 RSASSA_PSS = "1.2.840.113549.1.1.10"
-_quiet_lock = Lock()
-"""Filters of warnings are the process's: two threads that set them at a time would leave them set."""
-
-
 _T = TypeVar("_T")
-
-
-def _made(make: Callable[..., _T], *arguments: Certificate) -> _T:
-    """What this makes; whatever goes wrong in it is a `MalformedCertificate`."""
-    try:
-        return make(*arguments)
-    except MalformedCertificate:
-        raise
-    except (ValueError, TypeError, UnsupportedAlgorithm, OverflowError, x509.InvalidVersion) as error:
-        raise MalformedCertificate(f"A certificate does not parse: {error}") from None
-    except Exception as error:  # the parser's own errors have no common class
-        raise MalformedCertificate(f"A certificate does not parse: {type(error).__name__}.") from None
 
 
 class _Kept(Generic[_T]):
@@ -77,7 +60,7 @@ class _Kept(Generic[_T]):
     def __get__(self, one: Certificate | None, owner: type) -> _Kept[_T] | _T:
         if one is None:
             return self
-        value = _made(self._make, one)
+        value = one._made(self._make, one)
         one.__dict__[self._name] = value  # found before this descriptor from now on
         return value
 
@@ -103,6 +86,7 @@ class Certificate:
         if len(der) > MAX_SIZE:
             raise MalformedCertificate(f"A certificate of {len(der)} bytes; at most {MAX_SIZE} are looked at.")
         self.der = bytes(der)
+        self._is_plain = is_plain(self.der)
         self.signer: bytes | None = None
         """The certificate, in DER, that its signature was found to be by, which stays so."""
 
@@ -135,30 +119,39 @@ class Certificate:
     def __repr__(self) -> str:
         return f"<Certificate {self.subject_text}>"
 
+    def _made(self, make: Callable[..., _T], *arguments: Certificate) -> _T:
+        """What this makes; whatever goes wrong in it is a `MalformedCertificate`, and it warns of nothing."""
+        try:
+            if self._is_plain:
+                return make(*arguments)
+            with quietly():
+                return make(*arguments)
+        except MalformedCertificate:
+            raise
+        except (ValueError, TypeError, UnsupportedAlgorithm, OverflowError, x509.InvalidVersion) as error:
+            raise MalformedCertificate(f"A certificate does not parse: {error}") from None
+        except Exception as error:  # the parser's own errors have no common class
+            raise MalformedCertificate(f"A certificate does not parse: {type(error).__name__}.") from None
+
     def once(self, name: str, make: Callable[[], _T]) -> _T:
         """What `make` makes of it, kept under a name; whatever goes wrong in that is `MalformedCertificate`."""
         kept = self.__dict__
         if name not in kept:
-            kept[name] = _made(make)
+            kept[name] = self._made(make)
         value: _T = kept[name]
         return value
 
     @_Kept
     def parsed(self) -> x509.Certificate:
         """`cryptography`'s view of it."""
-        if _is_plain_serial(self.der):
-            return x509.load_der_x509_certificate(self.der)
-        with _quiet_lock, warnings.catch_warnings():
-            # It warns of odd serial numbers, which are `form`'s to judge.
-            warnings.simplefilter("ignore")
-            return x509.load_der_x509_certificate(self.der)
+        return x509.load_der_x509_certificate(self.der)
 
     @_Kept
     def _layout(self) -> _Layout:
         _ = self.parsed  # so the elements are where they should be
         der = self.der
         tbs = content_of(der, 0)[0]
-        serial = _serial_at(der)
+        serial = serial_at(der)
         algorithm = after(der, serial)
         issuer = after(der, algorithm)
         validity = after(der, issuer)
@@ -336,21 +329,6 @@ class Certificate:
 def date_text(moment: datetime) -> str:
     """A moment for people, in UTC."""
     return moment.astimezone(UTC).isoformat(" ", "seconds")[:19] + " UTC"
-
-
-def _serial_at(der: bytes) -> int:
-    """Where the serial number begins; raises `IndexError` past the end."""
-    at = content_of(der, content_of(der, 0)[0])[0]
-    return after(der, at) if der[at] == 0xA0 else at  # a version may come first
-
-
-def _is_plain_serial(der: bytes) -> bool:
-    """Whether the serial number is positive; False too where nothing can be told yet."""
-    try:
-        start, end = content_of(der, _serial_at(der))
-        return der[start] < 0x80 and any(der[start:end])
-    except IndexError:
-        return False
 
 
 CANONICAL_NAMES = 1024

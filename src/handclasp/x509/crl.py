@@ -19,6 +19,7 @@ from handclasp.errors import UsageError
 from handclasp.x509.certificate import Certificate, canonical_name
 from handclasp.x509.der import after, content_of
 from handclasp.x509.pem import blocks
+from handclasp.x509.quiet import quietly
 
 __all__ = ["Crl", "Entry", "MalformedCrl"]
 
@@ -37,30 +38,46 @@ class MalformedCrl(UsageError):
 class Crl:
     """One list by its DER."""
 
-    __slots__ = ("_extensions", "_index", "_keys", "_tbs", "der", "issuer", "next_update", "parsed", "this_update")
+    __slots__ = (
+        "_extensions",
+        "_index",
+        "_keys",
+        "_tbs",
+        "_text",
+        "der",
+        "issuer",
+        "next_update",
+        "parsed",
+        "this_update",
+    )
 
     def __init__(self, der: bytes) -> None:
         try:
             self.der = der
             self.parsed = x509.load_der_x509_crl(der)
-            self.issuer: tuple[Any, ...] = canonical_name(self.parsed.issuer)
-            """The issuer's name in canonical form."""
             self.this_update = self.parsed.last_update_utc
             self.next_update = self.parsed.next_update_utc
-            self._extensions: dict[x509.ObjectIdentifier, tuple[Any, bool]] = {
-                one.oid: (one.value, one.critical) for one in self.parsed.extensions
-            }
+            with quietly():
+                self.issuer: tuple[Any, ...] = canonical_name(self.parsed.issuer)
+                """The issuer's name in canonical form."""
+                self._text = self.parsed.issuer.rfc4514_string()
+                self._extensions: dict[x509.ObjectIdentifier, tuple[Any, bool]] = {
+                    one.oid: (one.value, one.critical) for one in self.parsed.extensions
+                }
             start, _ = content_of(der, 0)
             # The parser writes these bytes anew when asked, for a second in a list of a million.
             self._tbs = der[start : after(der, start)]
             self._keys: dict[bytes, bool] = {}
-            indirect = self.scope is not None and self.scope.indirect_crl
-            self._index = self._by_issuer() if indirect else {self.issuer: self._by_serial()}
+            if self.scope is not None and self.scope.indirect_crl:
+                with quietly():
+                    self._index = self._by_issuer()
+            else:
+                self._index = {self.issuer: self._by_serial()}
         except Exception as error:  # the parser's own errors have no common class
             raise MalformedCrl(f"A CRL does not parse: {error}") from None
 
     def __repr__(self) -> str:
-        return f"<Crl of {self.parsed.issuer.rfc4514_string()}>"
+        return f"<Crl of {self._text}>"
 
     @classmethod
     def load_all(cls, data: bytes) -> list[Crl]:

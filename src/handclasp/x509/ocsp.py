@@ -23,6 +23,7 @@ from handclasp.x509.certificate import Certificate, canonical_name, interned
 from handclasp.x509.checks import Findings, check_signer_path
 from handclasp.x509.errors import BadStaple
 from handclasp.x509.policy import DEFAULT, VerificationPolicy
+from handclasp.x509.quiet import quietly
 from handclasp.x509.revocation import SKEW, RevocationStatus, Status, single_responses
 
 __all__ = ["check_response", "is_about", "make_request", "must_staple"]
@@ -151,7 +152,8 @@ def _signer(response: ocsp.OCSPResponse, issuer: Certificate, at: datetime, poli
 def _is_named(response: ocsp.OCSPResponse, signer: Certificate) -> bool:
     if response.responder_key_hash is not None:
         return response.responder_key_hash == hashlib.sha1(_key_bits(signer)).digest()  # noqa: S324  # RFC 6960 names it so
-    name = response.responder_name
+    with quietly():
+        name = response.responder_name
     return name is not None and canonical_name(name) == signer.subject_canonical
 
 

@@ -126,7 +126,13 @@ def resumed(case: Case) -> Row:
         if client.established is None or not client.established.resumed:
             raise AssertionError("handclasp did not resume")
 
-    return rates("resumed handshake TLS 1.3 X25519", "per second", {"handclasp": step, "ssl": peers.ssl_resumed(case)})
+    competitors = {
+        "handclasp": step,
+        "ssl": peers.ssl_resumed(case),
+        "pyopenssl": peers.pyopenssl_resumed(case),
+        "tlslite": peers.tlslite_resumed(case),
+    }
+    return rates("resumed handshake TLS 1.3 X25519", "per second", competitors)
 
 
 def transfer(

@@ -174,10 +174,12 @@ def pyopenssl_contexts(case: Case) -> Any:
     return client, server
 
 
-def pyopenssl_pair(contexts: Any) -> tuple[Any, Any]:
+def pyopenssl_pair(contexts: Any, session: Any = None) -> tuple[Any, Any]:
     from OpenSSL import SSL
 
     client, server = SSL.Connection(contexts[0]), SSL.Connection(contexts[1])
+    if session is not None:
+        client.set_session(session)
     client.set_connect_state()
     client.set_tlsext_host_name(b"localhost")
     server.set_accept_state()
@@ -195,6 +197,27 @@ def pyopenssl_pair(contexts: Any) -> tuple[Any, Any]:
             except SSL.WantReadError:
                 pass
     return client, server
+
+
+def pyopenssl_resumed(case: Case) -> Callable[[], object]:
+    from OpenSSL import SSL
+
+    contexts = pyopenssl_contexts(case)
+    contexts[1].set_session_id(b"bench")
+    client, server = pyopenssl_pair(contexts)
+    server.send(b"x")
+    client.bio_write(server.bio_read(1 << 16))
+    client.recv(1)
+    session = client.get_session()
+    client.set_shutdown(SSL.SENT_SHUTDOWN)  # or OpenSSL takes the session for a bad one
+
+    def step() -> None:
+        again = pyopenssl_pair(contexts, session)[0]
+        again.set_shutdown(SSL.SENT_SHUTDOWN)
+        if not SSL._lib.SSL_session_reused(again._ssl):
+            raise AssertionError("pyOpenSSL did not resume")
+
+    return step
 
 
 def pyopenssl_transfer(case: Case, size: int) -> Callable[[], object]:
@@ -239,7 +262,7 @@ class Wire:
         return
 
 
-def tlslite_pair(case: Case) -> Callable[[], Any]:
+def tlslite_pair(case: Case, *, tickets: int = 0) -> Callable[..., Any]:
     """tlslite-ng does not judge chains; its figure is for the handshake alone."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -253,14 +276,15 @@ def tlslite_pair(case: Case) -> Callable[[], Any]:
     settings.minVersion = settings.maxVersion = (3, 4) if case.version == TLS13 else (3, 3)
     settings.keyShares = ["x25519"]
     settings.eccCurves = ["x25519", "secp256r1"]
-    settings.ticket_count = 0
+    settings.ticket_count = tickets
+    settings.ticketKeys = [bytearray(32)] if tickets else []
 
-    def step() -> tuple[Any, Any]:
+    def step(session: Any = None) -> tuple[Any, Any]:
         a, b = Wire(), Wire()
         a.other, b.other = b, a
         client, server = TLSConnection(a), TLSConnection(b)
         waiting = [
-            client.handshakeClientCert(settings=settings, serverName="localhost", async_=True),
+            client.handshakeClientCert(session=session, settings=settings, serverName="localhost", async_=True),
             server.handshakeServerAsync(certChain=chain, privateKey=private, settings=settings),
         ]
         while waiting:
@@ -271,6 +295,21 @@ def tlslite_pair(case: Case) -> Callable[[], Any]:
                 except StopIteration:
                     waiting.remove(one)
         return client, server
+
+    return step
+
+
+def tlslite_resumed(case: Case) -> Callable[[], object]:
+    pair = tlslite_pair(case, tickets=1)
+    client, server = pair()
+    for _ in server.writeAsync(b"x"):
+        pass
+    next(client.readAsync(max=1, min=1))
+    session = client.session
+
+    def step() -> None:
+        if not pair(session)[0].resumed:
+            raise AssertionError("tlslite did not resume")
 
     return step
 

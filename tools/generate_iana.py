@@ -1,6 +1,6 @@
 """Write `src/handclasp/wire/iana.py` from the tables in `src/handclasp/wire/registries/`.
 
-A table is the only place where a code point's number stands. Run this after changing one:
+A table is the only place where a code point's number stands, and its name as IANA spells it. After changing one, run:
 
     python tools/generate_iana.py
 
@@ -68,8 +68,17 @@ def generate() -> str:
         references = {row["reference"] for row in rows}
         where = f" ({references.pop()})" if len(references) == 1 else ""
         parts.append(f'\n\nclass {name}(Registry, size={size}):\n    """{about}{where}."""\n\n')
-        parts += [f"    {row['name']} = 0x{int(row['value'], 16):0{2 * size}X}\n" for row in rows]
+        parts += [f"    {_member(row['name'], int(row['value'], 16), size)}\n" for row in rows]
     return "".join(parts)
+
+
+def _member(spelling: str, number: int, size: int) -> str:
+    """One line of an enum: the name in Python's way, and IANA's beside it where it is another."""
+    value = f"0x{number:0{2 * size}X}"
+    if spelling.startswith("TLS_"):
+        return f"{spelling} = {value}"  # a cipher suite, mixed letters and all
+    name = spelling.replace(" ", "").replace(".", "").upper()
+    return f"{name} = {value}" if name == spelling else f'{name} = {value}, "{spelling}"'
 
 
 def main() -> int:

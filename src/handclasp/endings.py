@@ -15,7 +15,7 @@ class PeerAlert(HandclaspError):
         self.description = description
         self.during_handshake = during_handshake
         when = "during the handshake" if during_handshake else "after the handshake"
-        super().__init__(f"The peer ended the connection {when} with the alert {description.name.lower()}.")
+        super().__init__(f"The peer ended the connection {when} with the alert {description}.")
 
 
 class Truncated(HandclaspError):

@@ -102,7 +102,7 @@ def test_connect_honours_the_variable_for_key_logs(
 
 def test_connect_in_json(port: int, root_file: Path) -> None:
     document = json.loads(run("connect", f"127.0.0.1:{port}", "--trust", root_file, "--json").stdout)
-    assert document["session"]["version"] == "TLS13"
+    assert document["session"]["version"] == "TLS 1.3"
     assert document["peer"]["accepted"] is True
     assert document["failure"] is None
 

@@ -148,7 +148,7 @@ def test_chromium_reports_protocol_and_group(files: Files) -> None:
     finally:
         server.kill()
         server.communicate()
-    assert '"version": "TLS13"' in page
+    assert '"version": "TLS 1.3"' in page
     assert '"group": "X25519MLKEM768"' in page
     assert '"alpn": "http/1.1"' in page
 

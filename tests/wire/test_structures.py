@@ -140,7 +140,7 @@ def test_random_bytes_raise_nothing_but_decode_errors(kind: type[Struct], data: 
 
 def test_a_repeated_extension_is_refused() -> None:
     """RFC 8446, 4.2."""
-    with pytest.raises(RepeatedExtension, match="APPLICATION_LAYER"):
+    with pytest.raises(RepeatedExtension, match="application_layer"):
         messages.EncryptedExtensions.decode(b"\0\x08\0\x10\0\0\0\x10\0\0")
 
 

@@ -35,172 +35,172 @@ __all__ = [
 class ContentType(Registry, size=1):
     """What a record holds."""
 
-    CHANGE_CIPHER_SPEC = 0x14
-    ALERT = 0x15
-    HANDSHAKE = 0x16
-    APPLICATION_DATA = 0x17
-    HEARTBEAT = 0x18
-    TLS12_CID = 0x19
-    ACK = 0x1A
+    CHANGE_CIPHER_SPEC = 0x14, "change_cipher_spec"
+    ALERT = 0x15, "alert"
+    HANDSHAKE = 0x16, "handshake"
+    APPLICATION_DATA = 0x17, "application_data"
+    HEARTBEAT = 0x18, "heartbeat"
+    TLS12_CID = 0x19, "tls12_cid"
+    ACK = 0x1A, "ack"
 
 
 class HandshakeType(Registry, size=1):
     """Which handshake message it is."""
 
-    HELLO_REQUEST = 0x00
-    CLIENT_HELLO = 0x01
-    SERVER_HELLO = 0x02
-    HELLO_VERIFY_REQUEST = 0x03
-    NEW_SESSION_TICKET = 0x04
-    END_OF_EARLY_DATA = 0x05
-    HELLO_RETRY_REQUEST = 0x06
-    ENCRYPTED_EXTENSIONS = 0x08
-    REQUEST_CONNECTION_ID = 0x09
-    NEW_CONNECTION_ID = 0x0A
-    CERTIFICATE = 0x0B
-    SERVER_KEY_EXCHANGE = 0x0C
-    CERTIFICATE_REQUEST = 0x0D
-    SERVER_HELLO_DONE = 0x0E
-    CERTIFICATE_VERIFY = 0x0F
-    CLIENT_KEY_EXCHANGE = 0x10
-    CLIENT_CERTIFICATE_REQUEST = 0x11
-    FINISHED = 0x14
-    CERTIFICATE_URL = 0x15
-    CERTIFICATE_STATUS = 0x16
-    SUPPLEMENTAL_DATA = 0x17
-    KEY_UPDATE = 0x18
-    COMPRESSED_CERTIFICATE = 0x19
-    EKT_KEY = 0x1A
-    MESSAGE_HASH = 0xFE
+    HELLO_REQUEST = 0x00, "hello_request"
+    CLIENT_HELLO = 0x01, "client_hello"
+    SERVER_HELLO = 0x02, "server_hello"
+    HELLO_VERIFY_REQUEST = 0x03, "hello_verify_request"
+    NEW_SESSION_TICKET = 0x04, "new_session_ticket"
+    END_OF_EARLY_DATA = 0x05, "end_of_early_data"
+    HELLO_RETRY_REQUEST = 0x06, "hello_retry_request"
+    ENCRYPTED_EXTENSIONS = 0x08, "encrypted_extensions"
+    REQUEST_CONNECTION_ID = 0x09, "request_connection_id"
+    NEW_CONNECTION_ID = 0x0A, "new_connection_id"
+    CERTIFICATE = 0x0B, "certificate"
+    SERVER_KEY_EXCHANGE = 0x0C, "server_key_exchange"
+    CERTIFICATE_REQUEST = 0x0D, "certificate_request"
+    SERVER_HELLO_DONE = 0x0E, "server_hello_done"
+    CERTIFICATE_VERIFY = 0x0F, "certificate_verify"
+    CLIENT_KEY_EXCHANGE = 0x10, "client_key_exchange"
+    CLIENT_CERTIFICATE_REQUEST = 0x11, "client_certificate_request"
+    FINISHED = 0x14, "finished"
+    CERTIFICATE_URL = 0x15, "certificate_url"
+    CERTIFICATE_STATUS = 0x16, "certificate_status"
+    SUPPLEMENTAL_DATA = 0x17, "supplemental_data"
+    KEY_UPDATE = 0x18, "key_update"
+    COMPRESSED_CERTIFICATE = 0x19, "compressed_certificate"
+    EKT_KEY = 0x1A, "ekt_key"
+    MESSAGE_HASH = 0xFE, "message_hash"
 
 
 class AlertLevel(Registry, size=1):
     """Whether an alert ends the connection (RFC 8446)."""
 
-    WARNING = 0x01
-    FATAL = 0x02
+    WARNING = 0x01, "warning"
+    FATAL = 0x02, "fatal"
 
 
 class AlertDescription(Registry, size=1):
     """What an alert says."""
 
-    CLOSE_NOTIFY = 0x00
-    UNEXPECTED_MESSAGE = 0x0A
-    BAD_RECORD_MAC = 0x14
-    DECRYPTION_FAILED_RESERVED = 0x15
-    RECORD_OVERFLOW = 0x16
-    DECOMPRESSION_FAILURE_RESERVED = 0x1E
-    HANDSHAKE_FAILURE = 0x28
-    NO_CERTIFICATE_RESERVED = 0x29
-    BAD_CERTIFICATE = 0x2A
-    UNSUPPORTED_CERTIFICATE = 0x2B
-    CERTIFICATE_REVOKED = 0x2C
-    CERTIFICATE_EXPIRED = 0x2D
-    CERTIFICATE_UNKNOWN = 0x2E
-    ILLEGAL_PARAMETER = 0x2F
-    UNKNOWN_CA = 0x30
-    ACCESS_DENIED = 0x31
-    DECODE_ERROR = 0x32
-    DECRYPT_ERROR = 0x33
-    TOO_MANY_CIDS_REQUESTED = 0x34
-    EXPORT_RESTRICTION_RESERVED = 0x3C
-    PROTOCOL_VERSION = 0x46
-    INSUFFICIENT_SECURITY = 0x47
-    INTERNAL_ERROR = 0x50
-    INAPPROPRIATE_FALLBACK = 0x56
-    USER_CANCELED = 0x5A
-    NO_RENEGOTIATION = 0x64
-    MISSING_EXTENSION = 0x6D
-    UNSUPPORTED_EXTENSION = 0x6E
-    CERTIFICATE_UNOBTAINABLE = 0x6F
-    UNRECOGNIZED_NAME = 0x70
-    BAD_CERTIFICATE_STATUS_RESPONSE = 0x71
-    BAD_CERTIFICATE_HASH_VALUE = 0x72
-    UNKNOWN_PSK_IDENTITY = 0x73
-    CERTIFICATE_REQUIRED = 0x74
-    GENERAL_ERROR = 0x75
-    NO_APPLICATION_PROTOCOL = 0x78
-    ECH_REQUIRED = 0x79
+    CLOSE_NOTIFY = 0x00, "close_notify"
+    UNEXPECTED_MESSAGE = 0x0A, "unexpected_message"
+    BAD_RECORD_MAC = 0x14, "bad_record_mac"
+    DECRYPTION_FAILED_RESERVED = 0x15, "decryption_failed_RESERVED"
+    RECORD_OVERFLOW = 0x16, "record_overflow"
+    DECOMPRESSION_FAILURE_RESERVED = 0x1E, "decompression_failure_RESERVED"
+    HANDSHAKE_FAILURE = 0x28, "handshake_failure"
+    NO_CERTIFICATE_RESERVED = 0x29, "no_certificate_RESERVED"
+    BAD_CERTIFICATE = 0x2A, "bad_certificate"
+    UNSUPPORTED_CERTIFICATE = 0x2B, "unsupported_certificate"
+    CERTIFICATE_REVOKED = 0x2C, "certificate_revoked"
+    CERTIFICATE_EXPIRED = 0x2D, "certificate_expired"
+    CERTIFICATE_UNKNOWN = 0x2E, "certificate_unknown"
+    ILLEGAL_PARAMETER = 0x2F, "illegal_parameter"
+    UNKNOWN_CA = 0x30, "unknown_ca"
+    ACCESS_DENIED = 0x31, "access_denied"
+    DECODE_ERROR = 0x32, "decode_error"
+    DECRYPT_ERROR = 0x33, "decrypt_error"
+    TOO_MANY_CIDS_REQUESTED = 0x34, "too_many_cids_requested"
+    EXPORT_RESTRICTION_RESERVED = 0x3C, "export_restriction_RESERVED"
+    PROTOCOL_VERSION = 0x46, "protocol_version"
+    INSUFFICIENT_SECURITY = 0x47, "insufficient_security"
+    INTERNAL_ERROR = 0x50, "internal_error"
+    INAPPROPRIATE_FALLBACK = 0x56, "inappropriate_fallback"
+    USER_CANCELED = 0x5A, "user_canceled"
+    NO_RENEGOTIATION = 0x64, "no_renegotiation"
+    MISSING_EXTENSION = 0x6D, "missing_extension"
+    UNSUPPORTED_EXTENSION = 0x6E, "unsupported_extension"
+    CERTIFICATE_UNOBTAINABLE = 0x6F, "certificate_unobtainable"
+    UNRECOGNIZED_NAME = 0x70, "unrecognized_name"
+    BAD_CERTIFICATE_STATUS_RESPONSE = 0x71, "bad_certificate_status_response"
+    BAD_CERTIFICATE_HASH_VALUE = 0x72, "bad_certificate_hash_value"
+    UNKNOWN_PSK_IDENTITY = 0x73, "unknown_psk_identity"
+    CERTIFICATE_REQUIRED = 0x74, "certificate_required"
+    GENERAL_ERROR = 0x75, "general_error"
+    NO_APPLICATION_PROTOCOL = 0x78, "no_application_protocol"
+    ECH_REQUIRED = 0x79, "ech_required"
 
 
 class ProtocolVersion(Registry, size=2):
     """Versions of the protocol."""
 
-    SSL2 = 0x0002
-    SSL3 = 0x0300
-    TLS10 = 0x0301
-    TLS11 = 0x0302
-    TLS12 = 0x0303
-    TLS13 = 0x0304
+    SSL2 = 0x0002, "SSL 2"
+    SSL3 = 0x0300, "SSL 3"
+    TLS10 = 0x0301, "TLS 1.0"
+    TLS11 = 0x0302, "TLS 1.1"
+    TLS12 = 0x0303, "TLS 1.2"
+    TLS13 = 0x0304, "TLS 1.3"
 
 
 class ExtensionType(Registry, size=2):
     """Extensions of hellos and other messages."""
 
-    SERVER_NAME = 0x0000
-    MAX_FRAGMENT_LENGTH = 0x0001
-    CLIENT_CERTIFICATE_URL = 0x0002
-    TRUSTED_CA_KEYS = 0x0003
-    TRUNCATED_HMAC = 0x0004
-    STATUS_REQUEST = 0x0005
-    USER_MAPPING = 0x0006
-    CLIENT_AUTHZ = 0x0007
-    SERVER_AUTHZ = 0x0008
-    CERT_TYPE = 0x0009
-    SUPPORTED_GROUPS = 0x000A
-    EC_POINT_FORMATS = 0x000B
-    SRP = 0x000C
-    SIGNATURE_ALGORITHMS = 0x000D
-    USE_SRTP = 0x000E
-    HEARTBEAT = 0x000F
-    APPLICATION_LAYER_PROTOCOL_NEGOTIATION = 0x0010
-    STATUS_REQUEST_V2 = 0x0011
-    SIGNED_CERTIFICATE_TIMESTAMP = 0x0012
-    CLIENT_CERTIFICATE_TYPE = 0x0013
-    SERVER_CERTIFICATE_TYPE = 0x0014
-    PADDING = 0x0015
-    ENCRYPT_THEN_MAC = 0x0016
-    EXTENDED_MASTER_SECRET = 0x0017
-    TOKEN_BINDING = 0x0018
-    CACHED_INFO = 0x0019
-    TLS_LTS = 0x001A
-    COMPRESS_CERTIFICATE = 0x001B
-    RECORD_SIZE_LIMIT = 0x001C
-    PWD_PROTECT = 0x001D
-    PWD_CLEAR = 0x001E
-    PASSWORD_SALT = 0x001F
-    TICKET_PINNING = 0x0020
-    TLS_CERT_WITH_EXTERN_PSK = 0x0021
-    DELEGATED_CREDENTIAL = 0x0022
-    SESSION_TICKET = 0x0023
+    SERVER_NAME = 0x0000, "server_name"
+    MAX_FRAGMENT_LENGTH = 0x0001, "max_fragment_length"
+    CLIENT_CERTIFICATE_URL = 0x0002, "client_certificate_url"
+    TRUSTED_CA_KEYS = 0x0003, "trusted_ca_keys"
+    TRUNCATED_HMAC = 0x0004, "truncated_hmac"
+    STATUS_REQUEST = 0x0005, "status_request"
+    USER_MAPPING = 0x0006, "user_mapping"
+    CLIENT_AUTHZ = 0x0007, "client_authz"
+    SERVER_AUTHZ = 0x0008, "server_authz"
+    CERT_TYPE = 0x0009, "cert_type"
+    SUPPORTED_GROUPS = 0x000A, "supported_groups"
+    EC_POINT_FORMATS = 0x000B, "ec_point_formats"
+    SRP = 0x000C, "srp"
+    SIGNATURE_ALGORITHMS = 0x000D, "signature_algorithms"
+    USE_SRTP = 0x000E, "use_srtp"
+    HEARTBEAT = 0x000F, "heartbeat"
+    APPLICATION_LAYER_PROTOCOL_NEGOTIATION = 0x0010, "application_layer_protocol_negotiation"
+    STATUS_REQUEST_V2 = 0x0011, "status_request_v2"
+    SIGNED_CERTIFICATE_TIMESTAMP = 0x0012, "signed_certificate_timestamp"
+    CLIENT_CERTIFICATE_TYPE = 0x0013, "client_certificate_type"
+    SERVER_CERTIFICATE_TYPE = 0x0014, "server_certificate_type"
+    PADDING = 0x0015, "padding"
+    ENCRYPT_THEN_MAC = 0x0016, "encrypt_then_mac"
+    EXTENDED_MASTER_SECRET = 0x0017, "extended_master_secret"
+    TOKEN_BINDING = 0x0018, "token_binding"
+    CACHED_INFO = 0x0019, "cached_info"
+    TLS_LTS = 0x001A, "tls_lts"
+    COMPRESS_CERTIFICATE = 0x001B, "compress_certificate"
+    RECORD_SIZE_LIMIT = 0x001C, "record_size_limit"
+    PWD_PROTECT = 0x001D, "pwd_protect"
+    PWD_CLEAR = 0x001E, "pwd_clear"
+    PASSWORD_SALT = 0x001F, "password_salt"
+    TICKET_PINNING = 0x0020, "ticket_pinning"
+    TLS_CERT_WITH_EXTERN_PSK = 0x0021, "tls_cert_with_extern_psk"
+    DELEGATED_CREDENTIAL = 0x0022, "delegated_credential"
+    SESSION_TICKET = 0x0023, "session_ticket"
     TLMSP = 0x0024
     TLMSP_PROXYING = 0x0025
     TLMSP_DELEGATE = 0x0026
-    SUPPORTED_EKT_CIPHERS = 0x0027
-    PRE_SHARED_KEY = 0x0029
-    EARLY_DATA = 0x002A
-    SUPPORTED_VERSIONS = 0x002B
-    COOKIE = 0x002C
-    PSK_KEY_EXCHANGE_MODES = 0x002D
-    CERTIFICATE_AUTHORITIES = 0x002F
-    OID_FILTERS = 0x0030
-    POST_HANDSHAKE_AUTH = 0x0031
-    SIGNATURE_ALGORITHMS_CERT = 0x0032
-    KEY_SHARE = 0x0033
-    TRANSPARENCY_INFO = 0x0034
-    CONNECTION_ID_DEPRECATED = 0x0035
-    CONNECTION_ID = 0x0036
-    EXTERNAL_ID_HASH = 0x0037
-    EXTERNAL_SESSION_ID = 0x0038
-    QUIC_TRANSPORT_PARAMETERS = 0x0039
-    TICKET_REQUEST = 0x003A
-    DNSSEC_CHAIN = 0x003B
-    SEQUENCE_NUMBER_ENCRYPTION_ALGORITHMS = 0x003C
-    RRC = 0x003D
-    TLS_FLAGS = 0x003E
-    ECH_OUTER_EXTENSIONS = 0xFD00
-    ENCRYPTED_CLIENT_HELLO = 0xFE0D
-    RENEGOTIATION_INFO = 0xFF01
+    SUPPORTED_EKT_CIPHERS = 0x0027, "supported_ekt_ciphers"
+    PRE_SHARED_KEY = 0x0029, "pre_shared_key"
+    EARLY_DATA = 0x002A, "early_data"
+    SUPPORTED_VERSIONS = 0x002B, "supported_versions"
+    COOKIE = 0x002C, "cookie"
+    PSK_KEY_EXCHANGE_MODES = 0x002D, "psk_key_exchange_modes"
+    CERTIFICATE_AUTHORITIES = 0x002F, "certificate_authorities"
+    OID_FILTERS = 0x0030, "oid_filters"
+    POST_HANDSHAKE_AUTH = 0x0031, "post_handshake_auth"
+    SIGNATURE_ALGORITHMS_CERT = 0x0032, "signature_algorithms_cert"
+    KEY_SHARE = 0x0033, "key_share"
+    TRANSPARENCY_INFO = 0x0034, "transparency_info"
+    CONNECTION_ID_DEPRECATED = 0x0035, "connection_id_deprecated"
+    CONNECTION_ID = 0x0036, "connection_id"
+    EXTERNAL_ID_HASH = 0x0037, "external_id_hash"
+    EXTERNAL_SESSION_ID = 0x0038, "external_session_id"
+    QUIC_TRANSPORT_PARAMETERS = 0x0039, "quic_transport_parameters"
+    TICKET_REQUEST = 0x003A, "ticket_request"
+    DNSSEC_CHAIN = 0x003B, "dnssec_chain"
+    SEQUENCE_NUMBER_ENCRYPTION_ALGORITHMS = 0x003C, "sequence_number_encryption_algorithms"
+    RRC = 0x003D, "rrc"
+    TLS_FLAGS = 0x003E, "tls_flags"
+    ECH_OUTER_EXTENSIONS = 0xFD00, "ech_outer_extensions"
+    ENCRYPTED_CLIENT_HELLO = 0xFE0D, "encrypted_client_hello"
+    RENEGOTIATION_INFO = 0xFF01, "renegotiation_info"
 
 
 class CipherSuite(Registry, size=2):
@@ -568,39 +568,39 @@ class CipherSuite(Registry, size=2):
 class NamedGroup(Registry, size=2):
     """Groups for key exchange."""
 
-    SECT163K1 = 0x0001
-    SECT163R1 = 0x0002
-    SECT163R2 = 0x0003
-    SECT193R1 = 0x0004
-    SECT193R2 = 0x0005
-    SECT233K1 = 0x0006
-    SECT233R1 = 0x0007
-    SECT239K1 = 0x0008
-    SECT283K1 = 0x0009
-    SECT283R1 = 0x000A
-    SECT409K1 = 0x000B
-    SECT409R1 = 0x000C
-    SECT571K1 = 0x000D
-    SECT571R1 = 0x000E
-    SECP160K1 = 0x000F
-    SECP160R1 = 0x0010
-    SECP160R2 = 0x0011
-    SECP192K1 = 0x0012
-    SECP192R1 = 0x0013
-    SECP224K1 = 0x0014
-    SECP224R1 = 0x0015
-    SECP256K1 = 0x0016
-    SECP256R1 = 0x0017
-    SECP384R1 = 0x0018
-    SECP521R1 = 0x0019
-    BRAINPOOLP256R1 = 0x001A
-    BRAINPOOLP384R1 = 0x001B
-    BRAINPOOLP512R1 = 0x001C
-    X25519 = 0x001D
-    X448 = 0x001E
-    BRAINPOOLP256R1TLS13 = 0x001F
-    BRAINPOOLP384R1TLS13 = 0x0020
-    BRAINPOOLP512R1TLS13 = 0x0021
+    SECT163K1 = 0x0001, "sect163k1"
+    SECT163R1 = 0x0002, "sect163r1"
+    SECT163R2 = 0x0003, "sect163r2"
+    SECT193R1 = 0x0004, "sect193r1"
+    SECT193R2 = 0x0005, "sect193r2"
+    SECT233K1 = 0x0006, "sect233k1"
+    SECT233R1 = 0x0007, "sect233r1"
+    SECT239K1 = 0x0008, "sect239k1"
+    SECT283K1 = 0x0009, "sect283k1"
+    SECT283R1 = 0x000A, "sect283r1"
+    SECT409K1 = 0x000B, "sect409k1"
+    SECT409R1 = 0x000C, "sect409r1"
+    SECT571K1 = 0x000D, "sect571k1"
+    SECT571R1 = 0x000E, "sect571r1"
+    SECP160K1 = 0x000F, "secp160k1"
+    SECP160R1 = 0x0010, "secp160r1"
+    SECP160R2 = 0x0011, "secp160r2"
+    SECP192K1 = 0x0012, "secp192k1"
+    SECP192R1 = 0x0013, "secp192r1"
+    SECP224K1 = 0x0014, "secp224k1"
+    SECP224R1 = 0x0015, "secp224r1"
+    SECP256K1 = 0x0016, "secp256k1"
+    SECP256R1 = 0x0017, "secp256r1"
+    SECP384R1 = 0x0018, "secp384r1"
+    SECP521R1 = 0x0019, "secp521r1"
+    BRAINPOOLP256R1 = 0x001A, "brainpoolP256r1"
+    BRAINPOOLP384R1 = 0x001B, "brainpoolP384r1"
+    BRAINPOOLP512R1 = 0x001C, "brainpoolP512r1"
+    X25519 = 0x001D, "x25519"
+    X448 = 0x001E, "x448"
+    BRAINPOOLP256R1TLS13 = 0x001F, "brainpoolP256r1tls13"
+    BRAINPOOLP384R1TLS13 = 0x0020, "brainpoolP384r1tls13"
+    BRAINPOOLP512R1TLS13 = 0x0021, "brainpoolP512r1tls13"
     GC256A = 0x0022
     GC256B = 0x0023
     GC256C = 0x0024
@@ -608,133 +608,133 @@ class NamedGroup(Registry, size=2):
     GC512A = 0x0026
     GC512B = 0x0027
     GC512C = 0x0028
-    CURVESM2 = 0x0029
-    FFDHE2048 = 0x0100
-    FFDHE3072 = 0x0101
-    FFDHE4096 = 0x0102
-    FFDHE6144 = 0x0103
-    FFDHE8192 = 0x0104
+    CURVESM2 = 0x0029, "curveSM2"
+    FFDHE2048 = 0x0100, "ffdhe2048"
+    FFDHE3072 = 0x0101, "ffdhe3072"
+    FFDHE4096 = 0x0102, "ffdhe4096"
+    FFDHE6144 = 0x0103, "ffdhe6144"
+    FFDHE8192 = 0x0104, "ffdhe8192"
     MLKEM512 = 0x0200
     MLKEM768 = 0x0201
     MLKEM1024 = 0x0202
-    SECP256R1MLKEM768 = 0x11EB
+    SECP256R1MLKEM768 = 0x11EB, "SecP256r1MLKEM768"
     X25519MLKEM768 = 0x11EC
-    SECP384R1MLKEM1024 = 0x11ED
-    CURVESM2MLKEM768 = 0x11EE
-    X25519KYBER768DRAFT00 = 0x6399
-    SECP256R1KYBER768DRAFT00 = 0x639A
-    ARBITRARY_EXPLICIT_PRIME_CURVES = 0xFF01
-    ARBITRARY_EXPLICIT_CHAR2_CURVES = 0xFF02
+    SECP384R1MLKEM1024 = 0x11ED, "SecP384r1MLKEM1024"
+    CURVESM2MLKEM768 = 0x11EE, "curveSM2MLKEM768"
+    X25519KYBER768DRAFT00 = 0x6399, "X25519Kyber768Draft00"
+    SECP256R1KYBER768DRAFT00 = 0x639A, "SecP256r1Kyber768Draft00"
+    ARBITRARY_EXPLICIT_PRIME_CURVES = 0xFF01, "arbitrary_explicit_prime_curves"
+    ARBITRARY_EXPLICIT_CHAR2_CURVES = 0xFF02, "arbitrary_explicit_char2_curves"
 
 
 class SignatureScheme(Registry, size=2):
     """Signatures with their hash."""
 
-    RSA_PKCS1_MD5 = 0x0101
-    RSA_PKCS1_SHA1 = 0x0201
-    DSA_SHA1 = 0x0202
-    ECDSA_SHA1 = 0x0203
-    RSA_PKCS1_SHA224 = 0x0301
-    DSA_SHA224 = 0x0302
-    ECDSA_SHA224 = 0x0303
-    RSA_PKCS1_SHA256 = 0x0401
-    DSA_SHA256 = 0x0402
-    ECDSA_SECP256R1_SHA256 = 0x0403
-    RSA_PKCS1_SHA256_LEGACY = 0x0420
-    RSA_PKCS1_SHA384 = 0x0501
-    DSA_SHA384 = 0x0502
-    ECDSA_SECP384R1_SHA384 = 0x0503
-    RSA_PKCS1_SHA384_LEGACY = 0x0520
-    RSA_PKCS1_SHA512 = 0x0601
-    DSA_SHA512 = 0x0602
-    ECDSA_SECP521R1_SHA512 = 0x0603
-    RSA_PKCS1_SHA512_LEGACY = 0x0620
-    ECCSI_SHA256 = 0x0704
-    SM2SIG_SM3 = 0x0708
-    GOSTR34102012_256A = 0x0709
-    GOSTR34102012_256B = 0x070A
-    GOSTR34102012_256C = 0x070B
-    GOSTR34102012_256D = 0x070C
-    GOSTR34102012_512A = 0x070D
-    GOSTR34102012_512B = 0x070E
-    GOSTR34102012_512C = 0x070F
-    RSA_PSS_RSAE_SHA256 = 0x0804
-    RSA_PSS_RSAE_SHA384 = 0x0805
-    RSA_PSS_RSAE_SHA512 = 0x0806
-    ED25519 = 0x0807
-    ED448 = 0x0808
-    RSA_PSS_PSS_SHA256 = 0x0809
-    RSA_PSS_PSS_SHA384 = 0x080A
-    RSA_PSS_PSS_SHA512 = 0x080B
-    ECDSA_BRAINPOOLP256R1TLS13_SHA256 = 0x081A
-    ECDSA_BRAINPOOLP384R1TLS13_SHA384 = 0x081B
-    ECDSA_BRAINPOOLP512R1TLS13_SHA512 = 0x081C
-    MLDSA44 = 0x0904
-    MLDSA65 = 0x0905
-    MLDSA87 = 0x0906
-    SLHDSA_SHA2_128S = 0x0911
-    SLHDSA_SHA2_128F = 0x0912
-    SLHDSA_SHA2_192S = 0x0913
-    SLHDSA_SHA2_192F = 0x0914
-    SLHDSA_SHA2_256S = 0x0915
-    SLHDSA_SHA2_256F = 0x0916
+    RSA_PKCS1_MD5 = 0x0101, "rsa_pkcs1_md5"
+    RSA_PKCS1_SHA1 = 0x0201, "rsa_pkcs1_sha1"
+    DSA_SHA1 = 0x0202, "dsa_sha1"
+    ECDSA_SHA1 = 0x0203, "ecdsa_sha1"
+    RSA_PKCS1_SHA224 = 0x0301, "rsa_pkcs1_sha224"
+    DSA_SHA224 = 0x0302, "dsa_sha224"
+    ECDSA_SHA224 = 0x0303, "ecdsa_sha224"
+    RSA_PKCS1_SHA256 = 0x0401, "rsa_pkcs1_sha256"
+    DSA_SHA256 = 0x0402, "dsa_sha256"
+    ECDSA_SECP256R1_SHA256 = 0x0403, "ecdsa_secp256r1_sha256"
+    RSA_PKCS1_SHA256_LEGACY = 0x0420, "rsa_pkcs1_sha256_legacy"
+    RSA_PKCS1_SHA384 = 0x0501, "rsa_pkcs1_sha384"
+    DSA_SHA384 = 0x0502, "dsa_sha384"
+    ECDSA_SECP384R1_SHA384 = 0x0503, "ecdsa_secp384r1_sha384"
+    RSA_PKCS1_SHA384_LEGACY = 0x0520, "rsa_pkcs1_sha384_legacy"
+    RSA_PKCS1_SHA512 = 0x0601, "rsa_pkcs1_sha512"
+    DSA_SHA512 = 0x0602, "dsa_sha512"
+    ECDSA_SECP521R1_SHA512 = 0x0603, "ecdsa_secp521r1_sha512"
+    RSA_PKCS1_SHA512_LEGACY = 0x0620, "rsa_pkcs1_sha512_legacy"
+    ECCSI_SHA256 = 0x0704, "eccsi_sha256"
+    SM2SIG_SM3 = 0x0708, "sm2sig_sm3"
+    GOSTR34102012_256A = 0x0709, "gostr34102012_256a"
+    GOSTR34102012_256B = 0x070A, "gostr34102012_256b"
+    GOSTR34102012_256C = 0x070B, "gostr34102012_256c"
+    GOSTR34102012_256D = 0x070C, "gostr34102012_256d"
+    GOSTR34102012_512A = 0x070D, "gostr34102012_512a"
+    GOSTR34102012_512B = 0x070E, "gostr34102012_512b"
+    GOSTR34102012_512C = 0x070F, "gostr34102012_512c"
+    RSA_PSS_RSAE_SHA256 = 0x0804, "rsa_pss_rsae_sha256"
+    RSA_PSS_RSAE_SHA384 = 0x0805, "rsa_pss_rsae_sha384"
+    RSA_PSS_RSAE_SHA512 = 0x0806, "rsa_pss_rsae_sha512"
+    ED25519 = 0x0807, "ed25519"
+    ED448 = 0x0808, "ed448"
+    RSA_PSS_PSS_SHA256 = 0x0809, "rsa_pss_pss_sha256"
+    RSA_PSS_PSS_SHA384 = 0x080A, "rsa_pss_pss_sha384"
+    RSA_PSS_PSS_SHA512 = 0x080B, "rsa_pss_pss_sha512"
+    ECDSA_BRAINPOOLP256R1TLS13_SHA256 = 0x081A, "ecdsa_brainpoolP256r1tls13_sha256"
+    ECDSA_BRAINPOOLP384R1TLS13_SHA384 = 0x081B, "ecdsa_brainpoolP384r1tls13_sha384"
+    ECDSA_BRAINPOOLP512R1TLS13_SHA512 = 0x081C, "ecdsa_brainpoolP512r1tls13_sha512"
+    MLDSA44 = 0x0904, "mldsa44"
+    MLDSA65 = 0x0905, "mldsa65"
+    MLDSA87 = 0x0906, "mldsa87"
+    SLHDSA_SHA2_128S = 0x0911, "slhdsa_sha2_128s"
+    SLHDSA_SHA2_128F = 0x0912, "slhdsa_sha2_128f"
+    SLHDSA_SHA2_192S = 0x0913, "slhdsa_sha2_192s"
+    SLHDSA_SHA2_192F = 0x0914, "slhdsa_sha2_192f"
+    SLHDSA_SHA2_256S = 0x0915, "slhdsa_sha2_256s"
+    SLHDSA_SHA2_256F = 0x0916, "slhdsa_sha2_256f"
 
 
 class HashAlgorithm(Registry, size=1):
     """Hashes, the first byte of a TLS 1.2 signature scheme."""
 
-    NONE = 0x00
-    MD5 = 0x01
-    SHA1 = 0x02
-    SHA224 = 0x03
-    SHA256 = 0x04
-    SHA384 = 0x05
-    SHA512 = 0x06
-    INTRINSIC = 0x08
+    NONE = 0x00, "none"
+    MD5 = 0x01, "md5"
+    SHA1 = 0x02, "sha1"
+    SHA224 = 0x03, "sha224"
+    SHA256 = 0x04, "sha256"
+    SHA384 = 0x05, "sha384"
+    SHA512 = 0x06, "sha512"
+    INTRINSIC = 0x08, "intrinsic"
 
 
 class SignatureAlgorithm(Registry, size=1):
     """Signatures, the second byte of such a scheme."""
 
-    ANONYMOUS = 0x00
-    RSA = 0x01
-    DSA = 0x02
-    ECDSA = 0x03
-    ED25519 = 0x07
-    ED448 = 0x08
+    ANONYMOUS = 0x00, "anonymous"
+    RSA = 0x01, "rsa"
+    DSA = 0x02, "dsa"
+    ECDSA = 0x03, "ecdsa"
+    ED25519 = 0x07, "ed25519"
+    ED448 = 0x08, "ed448"
 
 
 class ClientCertificateType(Registry, size=1):
     """Kinds of client certificate in TLS 1.2."""
 
-    RSA_SIGN = 0x01
-    DSS_SIGN = 0x02
-    RSA_FIXED_DH = 0x03
-    DSS_FIXED_DH = 0x04
-    RSA_EPHEMERAL_DH_RESERVED = 0x05
-    DSS_EPHEMERAL_DH_RESERVED = 0x06
-    FORTEZZA_DMS_RESERVED = 0x14
-    ECDSA_SIGN = 0x40
-    RSA_FIXED_ECDH = 0x41
-    ECDSA_FIXED_ECDH = 0x42
-    GOST_SIGN256 = 0x43
-    GOST_SIGN512 = 0x44
+    RSA_SIGN = 0x01, "rsa_sign"
+    DSS_SIGN = 0x02, "dss_sign"
+    RSA_FIXED_DH = 0x03, "rsa_fixed_dh"
+    DSS_FIXED_DH = 0x04, "dss_fixed_dh"
+    RSA_EPHEMERAL_DH_RESERVED = 0x05, "rsa_ephemeral_dh_RESERVED"
+    DSS_EPHEMERAL_DH_RESERVED = 0x06, "dss_ephemeral_dh_RESERVED"
+    FORTEZZA_DMS_RESERVED = 0x14, "fortezza_dms_RESERVED"
+    ECDSA_SIGN = 0x40, "ecdsa_sign"
+    RSA_FIXED_ECDH = 0x41, "rsa_fixed_ecdh"
+    ECDSA_FIXED_ECDH = 0x42, "ecdsa_fixed_ecdh"
+    GOST_SIGN256 = 0x43, "gost_sign256"
+    GOST_SIGN512 = 0x44, "gost_sign512"
 
 
 class ECPointFormat(Registry, size=1):
     """How points are written (RFC 8422)."""
 
-    UNCOMPRESSED = 0x00
-    ANSIX962_COMPRESSED_PRIME = 0x01
-    ANSIX962_COMPRESSED_CHAR2 = 0x02
+    UNCOMPRESSED = 0x00, "uncompressed"
+    ANSIX962_COMPRESSED_PRIME = 0x01, "ansix962_compressed_prime"
+    ANSIX962_COMPRESSED_CHAR2 = 0x02, "ansix962_compressed_char2"
 
 
 class ECCurveType(Registry, size=1):
     """How curves are named in TLS 1.2 (RFC 8422)."""
 
-    EXPLICIT_PRIME = 0x01
-    EXPLICIT_CHAR2 = 0x02
-    NAMED_CURVE = 0x03
+    EXPLICIT_PRIME = 0x01, "explicit_prime"
+    EXPLICIT_CHAR2 = 0x02, "explicit_char2"
+    NAMED_CURVE = 0x03, "named_curve"
 
 
 class CompressionMethod(Registry, size=1):
@@ -748,42 +748,42 @@ class CompressionMethod(Registry, size=1):
 class PskKeyExchangeMode(Registry, size=1):
     """How a pre-shared key is used (RFC 8446)."""
 
-    PSK_KE = 0x00
-    PSK_DHE_KE = 0x01
+    PSK_KE = 0x00, "psk_ke"
+    PSK_DHE_KE = 0x01, "psk_dhe_ke"
 
 
 class CertificateStatusType(Registry, size=1):
     """Kinds of stapled status."""
 
-    OCSP = 0x01
-    OCSP_MULTI = 0x02
+    OCSP = 0x01, "ocsp"
+    OCSP_MULTI = 0x02, "ocsp_multi"
 
 
 class CertificateType(Registry, size=1):
     """Kinds of certificate."""
 
     X509 = 0x00
-    OPENPGP_RESERVED = 0x01
-    RAW_PUBLIC_KEY = 0x02
-    IEEE_1609_2 = 0x03
+    OPENPGP_RESERVED = 0x01, "openpgp_RESERVED"
+    RAW_PUBLIC_KEY = 0x02, "raw_public_key"
+    IEEE_1609_2 = 0x03, "ieee_1609_2"
 
 
 class KeyUpdateRequest(Registry, size=1):
     """Whether a KeyUpdate wants another back (RFC 8446)."""
 
-    UPDATE_NOT_REQUESTED = 0x00
-    UPDATE_REQUESTED = 0x01
+    UPDATE_NOT_REQUESTED = 0x00, "update_not_requested"
+    UPDATE_REQUESTED = 0x01, "update_requested"
 
 
 class ServerNameType(Registry, size=1):
     """Kinds of server name (RFC 6066)."""
 
-    HOST_NAME = 0x00
+    HOST_NAME = 0x00, "host_name"
 
 
 class CertificateCompressionAlgorithm(Registry, size=2):
     """How certificates are compressed (RFC 8879)."""
 
-    ZLIB = 0x0001
-    BROTLI = 0x0002
-    ZSTD = 0x0003
+    ZLIB = 0x0001, "zlib"
+    BROTLI = 0x0002, "brotli"
+    ZSTD = 0x0003, "zstd"

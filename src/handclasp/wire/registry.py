@@ -14,9 +14,21 @@ __all__ = ["Registry"]
 
 
 class Registry(IntEnum):
-    """The base of every IANA registry; `size` is the width of a value on the wire in bytes."""
+    """The base of every IANA registry; `size` is the width of a value on the wire in bytes.
+
+    `str()` gives IANA's spelling: "TLS 1.3", "secp256r1", "ecdsa_secp256r1_sha256".
+    """
 
     size: ClassVar[int]
+    _value_: int
+    _spelling: str
+
+    def __new__(cls, value: int, spelling: str = "") -> Self:
+        """A member; `spelling` is IANA's name where Python's is another."""
+        member = int.__new__(cls, value)
+        member._value_ = value
+        member._spelling = spelling
+        return member
 
     def __init_subclass__(cls, *, size: int = 1, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
@@ -29,6 +41,7 @@ class Registry(IntEnum):
         member = int.__new__(cls, value)
         member._name_ = f"UNKNOWN_0x{value:0{2 * cls.size}X}"
         member._value_ = value
+        member._spelling = ""
         return member
 
     @property
@@ -43,7 +56,7 @@ class Registry(IntEnum):
         return self.size == 2 and high == low and low & 0x0F == 0x0A
 
     def __str__(self) -> str:
-        return self._name_
+        return self._spelling or self._name_
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}.{self._name_}"

@@ -481,3 +481,56 @@ def test_a_stream_without_end_is_left() -> None:
 def test_limits_have_to_be_something(wrong: dict[str, Any]) -> None:
     with pytest.raises(ConfigError):
         Online(**wrong)
+
+
+@pytest.mark.parametrize(
+    "place", ["http://[", "http://[::1/", "http://127.0.0.1:99999/", "http://\x1b[2J/", "http://a b/"]
+)
+def test_a_redirection_to_no_url_is_a_failure_that_prints(web: Web, place: str) -> None:
+    web.redirections["here"] = place
+    with pytest.raises(FetchFailed) as failed:
+        fetch_by_http(Fetch(web.url("here"), 10), 20)
+    assert str(failed.value).isprintable()
+
+
+def test_a_resolver_that_does_not_answer_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    over, ended = threading.Event(), threading.Event()
+
+    def resolve(*_: Any, **__: Any) -> Any:
+        over.wait(20)
+        ended.set()
+        raise socket.gaierror
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    with pytest.raises(FetchFailed, match="not done within"):
+        fetch_by_http(Fetch("http://example.com/", 10), 0.05)
+    assert not ended.is_set()
+    over.set()
+
+
+def test_a_host_of_many_addresses_is_tried_at_eight(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[Any] = []
+
+    class Refusing(socket.socket):
+        def connect(self, address: Any) -> None:
+            tried.append(address)
+            raise ConnectionRefusedError(111, "Connection refused")
+
+    monkeypatch.setattr(socket, "socket", Refusing)
+    address = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 1))
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [address] * 100)
+    with pytest.raises(FetchFailed, match="connection refused"):
+        fetch_by_http(Fetch("http://example.com/", 10), 20)
+    assert len(tried) == 8
+
+
+def test_an_address_that_does_not_answer_leaves_time_for_the_next(web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
+    web.documents["it"] = b"it"
+    with socket.socket() as full, socket.socket() as first:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        first.connect(full.getsockname())  # it has room for no more, so further ones wait
+        dead = (socket.AF_INET, socket.SOCK_STREAM, 6, "", full.getsockname())
+        good = (*dead[:4], ("127.0.0.1", web.port))
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [dead, good])
+        assert fetch_by_http(Fetch("http://example.com/it", 10), 3) == b"it"

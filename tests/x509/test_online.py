@@ -404,6 +404,20 @@ def test_the_command_verify_takes_ocsp_responses_from_files(web: Web, tmp_path: 
         assert subprocess.run(command, capture_output=True, check=False, timeout=60).returncode == code
 
 
+def test_a_peer_cannot_spoil_a_list_by_naming_its_place_as_that_of_an_issuer(web: Web) -> None:
+    """What was no issuer's certificate is asked for anew as a list, and the other way round."""
+    house = House.on(web, crl="ca.crl")
+    web.documents["ca.crl"] = house.crl(house.server)
+    stranger = Authority.root("Stranger")
+    stranger.issuer_url = web.url("ca.crl")
+    fake = stranger.server("localhost").chain[:1]
+    online = Online()
+    for _ in range(2):
+        assert isinstance(house.judge(online, fake).error, e.UnknownAuthority)
+        assert isinstance(house.judge(online).error, e.CertificateRevoked)
+        fake = stranger.server("localhost").chain[:1]
+
+
 # One document by HTTP.
 
 

@@ -50,6 +50,9 @@ Steps = Generator[Fetch, "bytes | FetchFailed", Report]
 Transport = Callable[[Fetch, float], bytes]
 Use = Callable[[bytes], tuple[Any, float]]
 """From a document's bytes to its value, and for how many seconds it holds; raises for what is of no use."""
+_Key = tuple[str, str, bytes]
+"""What a document is, where it is, and which certificate it is about: a peer that names a CRL's place as its issuer's
+must not spoil the list for others."""
 NOTHING = RevocationSources(())
 
 
@@ -115,7 +118,7 @@ class Online:
         self._seconds, self._fetches, self._list_size = seconds, fetches, list_size
         self._transport = transport
         self._lock = Lock()
-        self._kept: OrderedDict[tuple[str, bytes], _Kept] = OrderedDict()
+        self._kept: OrderedDict[_Key, _Kept] = OrderedDict()
         self._sources: OrderedDict[tuple[int, ...], tuple[RevocationSources, object]] = OrderedDict()
         """By the ids of what they are made of, which is kept beside them: so long nothing else has those ids."""
 
@@ -174,8 +177,8 @@ class Online:
         """Certificates of an issuer that the chain leads to and does not have; none where no more can be had."""
         for one in _open_ends(known, trust):
             for url in _access(one, AuthorityInformationAccessOID.CA_ISSUERS):
-                fetch = Fetch(url, RESPONSE_SIZE)
-                found = yield from self._fetched("issuer", fetch, b"", fetching, lambda der: (_certificates(der), DAY))
+                fetch = Fetch(url, RESPONSE_SIZE, what="issuer")
+                found = yield from self._fetched(fetch, b"", fetching, lambda der: (_certificates(der), DAY))
                 new = [der for der in found or () if der not in known]
                 if new:
                     return new
@@ -187,9 +190,9 @@ class Online:
         """Ask about one certificate: its OCSP responder, and for its lists where that has no answer."""
         for url in _access(one, AuthorityInformationAccessOID.OCSP) if self._ocsp else ():
             nonce = os.urandom(32) if self._nonce else None
-            fetch = Fetch(url, RESPONSE_SIZE, make_request(one, issuer, nonce))
+            fetch = Fetch(url, RESPONSE_SIZE, make_request(one, issuer, nonce), "OCSP response")
             use = _response_about(one, issuer, at, nonce)
-            response: bytes | None = yield from self._fetched("OCSP response", fetch, one.fingerprint, fetching, use)
+            response: bytes | None = yield from self._fetched(fetch, one.fingerprint, fetching, use)
             if response is not None:
                 fetching.found.append(response)
                 return
@@ -202,32 +205,31 @@ class Online:
     def _list(self, urls: list[str], fetching: _Fetching) -> Generator[Fetch, bytes | FetchFailed, Crl | None]:
         """The list of one distribution point, from the first place that has it."""
         for url in urls:
-            found: Crl | None = yield from self._fetched(
-                "CRL", Fetch(url, self._list_size), b"", fetching, lambda der: _list_of(der, fetching.now)
-            )
+            fetch = Fetch(url, self._list_size, what="CRL")
+            found: Crl | None = yield from self._fetched(fetch, b"", fetching, lambda der: _list_of(der, fetching.now))
             if found is not None:
                 fetching.found.append(found)
                 return found
         return None
 
     def _fetched(
-        self, what: str, fetch: Fetch, about: bytes, fetching: _Fetching, use: Use
+        self, fetch: Fetch, about: bytes, fetching: _Fetching, use: Use
     ) -> Generator[Fetch, bytes | FetchFailed, Any]:
         """A document from memory or the network; None where it is not to be had. `use` gives its value and seconds."""
-        key = (fetch.url, about)
+        key = (fetch.what, fetch.url, about)
         kept = self._kept.get(key)
         if kept is None or kept.until < fetching.now:
             if fetching.left <= 0:
                 return None
             fetching.left -= 1
             kept = _taken((yield fetch), use, fetching.now)
-            fetching.made.append(Fetched(what, fetch.url, kept.error))
+            fetching.made.append(Fetched(fetch.what, fetch.url, kept.error))
             self._keep(key, kept)
         return kept.value
 
     # What is kept.
 
-    def _keep(self, key: tuple[str, bytes], kept: _Kept) -> None:
+    def _keep(self, key: _Key, kept: _Kept) -> None:
         with self._lock:
             self._kept[key] = kept
             self._kept.move_to_end(key)

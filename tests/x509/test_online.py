@@ -24,7 +24,16 @@ from tests.interop.harness import missing
 import handclasp
 from handclasp.ca import Authority, Issued
 from handclasp.errors import ConfigError
-from handclasp.x509 import DEFAULT, Purpose, Report, RevocationMode, verify
+from handclasp.x509 import (
+    DEFAULT,
+    Certificate,
+    Purpose,
+    Report,
+    RevocationMode,
+    TrustStore,
+    VerificationPolicy,
+    verify,
+)
 from handclasp.x509 import errors as e
 from handclasp.x509.http import Fetch, FetchFailed, fetch_by_http
 from handclasp.x509.online import Online
@@ -402,6 +411,58 @@ def test_the_command_verify_takes_ocsp_responses_from_files(web: Web, tmp_path: 
     ):
         response.write_bytes(made)
         assert subprocess.run(command, capture_output=True, check=False, timeout=60).returncode == code
+
+
+def signed_twice(web: Web) -> tuple[list[Authority], list[Certificate], Issued]:
+    """Two roots, a certificate of one issuing authority by each, and a server below; the lists are 0.crl and 1.crl."""
+    roots = [Authority.root(f"Root {index}") for index in range(2)]
+    for index, root in enumerate(roots):
+        root.crl_url = web.url(f"{index}.crl")
+    issuing = roots[0].intermediate("Signed twice")
+    issuing.ocsp_url = web.url("ocsp")
+    builder = roots[1]._begin_child(issuing.certificate.subject_name, issuing.certificate.public_key, None, 100)
+    builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+    other = Certificate(builder.sign(roots[1]._private_key, hashes.SHA256()).public_bytes(Encoding.DER))
+    server = issuing.server("localhost")
+    web.documents["ocsp"] = issuing.ocsp_response(server.certificate)
+    return roots, [issuing.certificate, other], server
+
+
+@pytest.mark.parametrize("policy", [DEFAULT, REQUIRED])
+@pytest.mark.parametrize("revoked", [(True, True), (True, False), (False, True)])
+def test_every_path_is_asked_about_before_it_is_taken(
+    web: Web, policy: VerificationPolicy, revoked: tuple[bool, bool]
+) -> None:
+    """Where an authority's one certificate was revoked, nothing is known yet of its other one."""
+    roots, authorities, server = signed_twice(web)
+    for index in range(2):
+        taken = [(authorities[index].serial_number, NOW, x509.ReasonFlags.ca_compromise)] if revoked[index] else []
+        web.documents[f"{index}.crl"] = roots[index].make_crl(taken, number=1)
+    report = Online().verify(
+        [server.certificate, *authorities],
+        trust=TrustStore(root.certificate for root in roots),
+        purpose=Purpose.SERVER_AUTH,
+        at=NOW,
+        name="localhost",
+        policy=policy,
+    )
+    assert report.accepted is not all(revoked)
+    assert isinstance(report.error, e.CertificateRevoked) is all(revoked)
+
+
+def test_a_path_of_which_nothing_is_known_leads_to_another(web: Web) -> None:
+    roots, authorities, server = signed_twice(web)
+    for index in range(2):
+        web.documents = {"ocsp": web.documents["ocsp"], f"{index}.crl": roots[index].make_crl([], number=1)}
+        report = Online().verify(
+            [server.certificate, *authorities],
+            trust=TrustStore(root.certificate for root in roots),
+            purpose=Purpose.SERVER_AUTH,
+            at=NOW,
+            name="localhost",
+            policy=REQUIRED,
+        )
+        assert report.accepted, report.error
 
 
 def test_a_peer_cannot_spoil_a_list_by_naming_its_place_as_that_of_an_issuer(web: Web) -> None:

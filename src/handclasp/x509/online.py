@@ -17,7 +17,6 @@ from collections import OrderedDict
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from functools import lru_cache
 from threading import Lock
 from typing import Any, NotRequired, TypedDict, Unpack
 
@@ -32,7 +31,7 @@ from handclasp.x509.errors import BadStaple, CertificateError, MalformedCertific
 from handclasp.x509.http import Fetch, FetchFailed, fetch_by_http
 from handclasp.x509.names import Address, PeerName
 from handclasp.x509.ocsp import check_response, make_request
-from handclasp.x509.policy import DEFAULT, Purpose, RevocationMode, VerificationPolicy
+from handclasp.x509.policy import DEFAULT, Purpose, VerificationPolicy
 from handclasp.x509.report import Fetched, Report
 from handclasp.x509.revocation import RevocationSources, Status
 from handclasp.x509.trust import TrustStore
@@ -50,6 +49,8 @@ Steps = Generator[Fetch, "bytes | FetchFailed", Report]
 Transport = Callable[[Fetch, float], bytes]
 Use = Callable[[bytes], tuple[Any, float]]
 """From a document's bytes to its value, and for how many seconds it holds; raises for what is of no use."""
+Pair = tuple[Certificate, Certificate]
+"""A certificate and its issuer."""
 _Key = tuple[str, str, bytes]
 """What a document is, where it is, and which certificate it is about: a peer that names a CRL's place as its issuer's
 must not spoil the list for others."""
@@ -86,7 +87,8 @@ class _Fetching:
     left: int
     made: list[Fetched] = field(default_factory=list)
     found: list[Crl | bytes] = field(default_factory=list)
-    """Lists and OCSP responses, now or earlier, that tell of the path."""
+    """Lists and OCSP responses, now or earlier, that tell of the paths."""
+    asked: set[Pair] = field(default_factory=set)
 
 
 class Online:
@@ -151,10 +153,9 @@ class Online:
         at, policy = arguments["at"], arguments.get("policy", DEFAULT)
         fetching = _Fetching(at.timestamp(), self._fetches)
         own = arguments.get("revocation") or NOTHING
+        arguments["revocation"] = own
         known = [one.der if isinstance(one, Certificate) else one for one in chain]
-        # What is not known of revocation must not refuse a path before it was asked for.
-        patient = {**arguments, "policy": _patient(policy), "revocation": own}
-        report = verify(known, **patient)  # type: ignore[arg-type]  # mypy forgets the types of a merged dict
+        report = verify(known, **arguments)
         for _ in range(policy.max_chain_depth if self._issuers else 0):
             if not isinstance(report.error, UnknownAuthority):
                 break
@@ -162,11 +163,14 @@ class Online:
             if not found:
                 break
             known += found
-            report = verify(known, **patient)  # type: ignore[arg-type]
-        if report.accepted and policy.revocation is not RevocationMode.OFF:
-            for one, issuer in report.unsettled:
+            report = verify(known, **arguments)
+        # What was fetched may refuse a path and leave another, of which nobody has asked yet.
+        while unasked := _unasked(report, fetching.asked):
+            for one, issuer in unasked:
                 yield from self._status(one, issuer, at, fetching)
-            report = verify(known, **{**arguments, "revocation": self._merged(own, fetching.found)})  # type: ignore[arg-type]
+            fetching.asked.update(unasked)
+            arguments["revocation"] = self._merged(own, fetching.found)
+            report = verify(known, **arguments)
         return _told(report, tuple(fetching.made))
 
     # What is fetched.
@@ -261,12 +265,14 @@ class Online:
             return known[0]
 
 
-@lru_cache(maxsize=16)
-def _patient(policy: VerificationPolicy) -> VerificationPolicy:
-    """The policy, but for what it wants to know of revocation."""
-    if policy.revocation is not RevocationMode.REQUIRED:
-        return policy
-    return replace(policy, revocation=RevocationMode.WHEN_AVAILABLE)
+def _unasked(report: Report, asked: set[Pair]) -> tuple[Pair, ...]:
+    """Those of the first path that lacks nothing but word of revocation, where not all of them were asked about."""
+    for path in report.paths:
+        if path.error is None or isinstance(path.error, RevocationUnknown):
+            unasked = tuple(pair for pair in path.unsettled if pair not in asked)
+            if unasked:
+                return unasked
+    return ()
 
 
 def _response_about(one: Certificate, issuer: Certificate, at: datetime, nonce: bytes | None) -> Use:

@@ -112,11 +112,6 @@ class Report:
         """Whether the peer is who it should be."""
         return self.error is None
 
-    @property
-    def unsettled(self) -> tuple[tuple[Certificate, Certificate], ...]:
-        """Certificates of the accepted path of which no source told whether they were revoked, each with its issuer."""
-        return self.paths[-1].unsettled if self.accepted else ()
-
     def raise_if_refused(self) -> None:
         """Raise the `CertificateError` of a refusal."""
         if self.error is not None:

@@ -19,6 +19,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
+from cryptography.x509 import ocsp
 from tests.interop.harness import missing
 
 import handclasp
@@ -35,6 +36,7 @@ from handclasp.x509 import (
     verify,
 )
 from handclasp.x509 import errors as e
+from handclasp.x509.crl import Crl
 from handclasp.x509.http import Fetch, FetchFailed, fetch_by_http
 from handclasp.x509.online import Online
 
@@ -411,6 +413,114 @@ def test_the_command_verify_takes_ocsp_responses_from_files(web: Web, tmp_path: 
     ):
         response.write_bytes(made)
         assert subprocess.run(command, capture_output=True, check=False, timeout=60).returncode == code
+
+
+def test_a_failure_of_another_day_counts_no_more(web: Web) -> None:
+    """A clock that was wrong leaves nothing behind once it is set right."""
+    house = House.on(web, crl="ca.crl")
+    online = Online()
+    assert house.judge(online, at=NOW + timedelta(days=90)).accepted
+    web.documents["ca.crl"] = house.crl(house.server)
+    assert isinstance(house.judge(online).error, e.CertificateRevoked)
+
+
+def test_a_list_is_asked_for_anew_as_soon_as_it_has_ended(web: Web) -> None:
+    house = House.on(web, crl="ca.crl")
+    web.documents["ca.crl"] = house.crl(days=1)
+    online, last = Online(), Crl(house.crl(days=1)).next_update
+    assert last is not None
+    assert house.judge(online, policy=LEAF_REQUIRED, at=last - timedelta(seconds=20)).accepted
+    web.documents["ca.crl"] = house.crl(days=2)
+    assert house.judge(online, policy=LEAF_REQUIRED, at=last + timedelta(seconds=20)).accepted
+
+
+def test_a_list_that_holds_for_long_is_asked_for_once_a_day_and_counts_where_none_comes(web: Web) -> None:
+    house = House.on(web, crl="ca.crl")
+    web.documents["ca.crl"] = house.crl(days=100)
+    online = Online()
+    for hours, asked in ((0, 1), (23, 1), (25, 2)):
+        assert house.judge(online, policy=LEAF_REQUIRED, at=NOW + timedelta(hours=hours)).accepted
+        assert len(web.asked) == asked
+    del web.documents["ca.crl"]
+    report = house.judge(online, policy=LEAF_REQUIRED, at=NOW + timedelta(hours=50))
+    assert report.accepted
+    assert [one.error for one in report.fetched] == ["HTTP status 404"]
+
+
+def test_who_was_revoked_stays_so_where_no_newer_list_comes(web: Web) -> None:
+    house = House.on(web, crl="ca.crl")
+    web.documents["ca.crl"] = house.crl(house.server, days=1)
+    online = Online()
+    assert isinstance(house.judge(online).error, e.CertificateRevoked)
+    web.documents.clear()
+    for days in (3, 4):
+        report = house.judge(online, at=NOW + timedelta(days=days))
+        assert isinstance(report.error, e.CertificateRevoked)
+        assert [one.error for one in report.fetched] == ["HTTP status 404"]
+
+
+def test_a_revoking_response_is_kept_as_a_good_one_is(web: Web) -> None:
+    house = House.on(web, ocsp="ocsp")
+    web.documents["ocsp"] = house.issuing.ocsp_response(house.server.certificate, revoked_at=NOW)
+    online = Online()
+    for minutes in (0, 10):
+        report = house.judge(online, at=NOW + timedelta(minutes=minutes))
+        assert isinstance(report.error, e.CertificateRevoked)
+    assert web.asked == ["ocsp"]
+
+
+def test_a_list_that_tells_nothing_is_kept_for_a_minute_however_long_it_says_it_holds(web: Web) -> None:
+    """Whoever sits between can put one of their own in its place; when they are gone, so is it."""
+    house = House.on(web, crl="ca.crl")
+    web.documents["ca.crl"] = Authority.root("Online CA").make_crl([], number=1, days=5000)
+    online = Online()
+    for seconds in (0, 40):
+        assert house.judge(online, at=NOW + timedelta(seconds=seconds)).accepted
+    assert web.asked == ["ca.crl"]
+    web.documents["ca.crl"] = house.crl(house.server)
+    assert isinstance(house.judge(online, at=NOW + timedelta(minutes=2)).error, e.CertificateRevoked)
+
+
+def test_a_failure_that_is_remembered_is_told_too(web: Web) -> None:
+    house = House.on(web, crl="ca.crl")
+    online = Online()
+    for remembered in ("", " (so it was less than a minute ago)"):
+        report = house.judge(online, policy=LEAF_REQUIRED)
+        assert f"{web.url('ca.crl')}: HTTP status 404{remembered}." in str(report.error)
+        assert [one.url for one in report.fetched] == [web.url("ca.crl")]
+
+
+def test_what_was_not_asked_for_is_told(web: Web) -> None:
+    house = House.on(web, crl="ca.crl", ocsp="ocsp")
+    report = house.judge(Online(fetches=1), policy=LEAF_REQUIRED)
+    assert web.asked == ["ocsp"]
+    assert [one.url for one in report.fetched] == [web.url("ocsp"), web.url("ca.crl")]
+    assert "as many documents as one verdict may take" in str(report.error)
+
+
+def test_a_response_is_judged_by_the_policy_that_asks(web: Web) -> None:
+    house = House.on(web, ocsp="ocsp")
+    leaf, issuer = house.server.certificate.parsed, house.issuing.certificate.parsed
+    builder = ocsp.OCSPResponseBuilder().add_response(
+        leaf, issuer, hashes.SHA1(), ocsp.OCSPCertStatus.GOOD, NOW, NOW + timedelta(days=1), None, None
+    )
+    builder = builder.responder_id(ocsp.OCSPResponderEncoding.HASH, issuer)
+    made = builder.sign(house.issuing._private_key, hashes.SHA224())
+    web.documents["ocsp"] = made.public_bytes(Encoding.DER)
+    assert isinstance(house.judge(Online(), policy=LEAF_REQUIRED).error, e.RevocationUnknown)
+    wide = replace(LEAF_REQUIRED, hashes=LEAF_REQUIRED.hashes | {"sha224"})
+    assert house.judge(Online(), policy=wide).accepted
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1/\x1b[2J", "http://127.0.0.1/a b", "http://127.0.0.1/" + "a" * 4000])
+def test_a_place_that_no_url_names_is_passed_over(url: str) -> None:
+    root = Authority.root("Root")
+    issuing = root.intermediate("CA")
+    issuing.issuer_url = url
+    leaf = issuing.server("localhost").chain[:1]
+    report = Online().verify(leaf, trust=root.trust, purpose=Purpose.SERVER_AUTH, at=NOW, name="localhost")
+    assert isinstance(report.error, e.UnknownAuthority)
+    assert report.fetched == ()
 
 
 def signed_twice(web: Web) -> tuple[list[Authority], list[Certificate], Issued]:

@@ -112,7 +112,7 @@ def _status(one: Any, at: datetime) -> RevocationStatus:
         raise BadStaple(f"The OCSP response is of {span}; it is {at.astimezone(UTC):%Y-%m-%d %H:%M:%S} now.")
     if one.certificate_status is ocsp.OCSPCertStatus.REVOKED:
         reason = one.revocation_reason.value if one.revocation_reason is not None else "unspecified"
-        return RevocationStatus(Status.REVOKED, f"revoked: {reason}")
+        return RevocationStatus(Status.REVOKED, f"revoked: {reason}", until.timestamp())
     if one.certificate_status is ocsp.OCSPCertStatus.GOOD:
         return RevocationStatus(Status.GOOD, "good by an OCSP response", until.timestamp())
     return RevocationStatus(Status.UNKNOWN, "its OCSP responder does not know it")

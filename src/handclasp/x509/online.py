@@ -12,11 +12,13 @@ us ask any HTTP server for a document. That is why nothing is fetched unless a c
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from itertools import islice
 from threading import Lock
 from typing import Any, NotRequired, TypedDict, Unpack
 
@@ -34,11 +36,16 @@ from handclasp.x509.ocsp import check_response, make_request
 from handclasp.x509.policy import DEFAULT, Purpose, VerificationPolicy
 from handclasp.x509.report import Fetched, Report
 from handclasp.x509.revocation import RevocationSources, Status
+from handclasp.x509.text import shortened
 from handclasp.x509.trust import TrustStore
 from handclasp.x509.verify import verify
 
 __all__ = ["Online"]
 
+MOST_PLACES = 8
+"""Addresses of responders, or of its issuer, that one certificate is asked at."""
+MOST_TOLD = 8
+"""Failed fetches that an error tells of; the report has all."""
 DAY, MINUTE = 86400.0, 60.0
 RESPONSE_SIZE = 1 << 16
 """Bytes of an OCSP response, or of a missing issuer's certificates."""
@@ -49,6 +56,7 @@ Steps = Generator[Fetch, "bytes | FetchFailed", Report]
 Transport = Callable[[Fetch, float], bytes]
 Use = Callable[[bytes], tuple[Any, float]]
 """From a document's bytes to its value, and for how many seconds it holds; raises for what is of no use."""
+NO_MORE = "as many documents as one verdict may take were asked for before it"
 Pair = tuple[Certificate, Certificate]
 """A certificate and its issuer."""
 _Key = tuple[str, str, bytes]
@@ -72,11 +80,16 @@ class Arguments(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    """A document that came, or the reason why none did, and until when to go by it."""
+    """A document that came, or the reason why no newer one did, and the times of judging that go by it."""
 
     value: Any
     error: str | None
+    since: float
     until: float
+
+    def counts(self, now: float) -> bool:
+        """Whether it is not to be asked for anew; a clock that was set back long ago makes nothing last."""
+        return self.since - MINUTE <= now <= self.until
 
 
 @dataclass(slots=True)
@@ -88,7 +101,10 @@ class _Fetching:
     made: list[Fetched] = field(default_factory=list)
     found: list[Crl | bytes] = field(default_factory=list)
     """Lists and OCSP responses, now or earlier, that tell of the paths."""
-    asked: set[Pair] = field(default_factory=set)
+    asked: dict[Pair, list[_Key]] = field(default_factory=dict)
+    """Of which certificates was asked, and which documents tell of each."""
+    keys: list[_Key] = field(default_factory=list)
+    """Those of the certificate that is being asked about."""
 
 
 class Online:
@@ -166,11 +182,13 @@ class Online:
             report = verify(known, **arguments)
         # What was fetched may refuse a path and leave another, of which nobody has asked yet.
         while unasked := _unasked(report, fetching.asked):
-            for one, issuer in unasked:
-                yield from self._status(one, issuer, at, fetching)
-            fetching.asked.update(unasked)
+            for pair in unasked:
+                fetching.keys = fetching.asked[pair] = []
+                yield from self._status(*pair, at, policy, fetching)
             arguments["revocation"] = self._merged(own, fetching.found)
             report = verify(known, **arguments)
+        for pair in (pair for path in report.paths for pair in path.unsettled):
+            self._doubt(fetching.asked.get(pair, []))
         return _told(report, tuple(fetching.made))
 
     # What is fetched.
@@ -182,23 +200,22 @@ class Online:
         for one in _open_ends(known, trust):
             for url in _access(one, AuthorityInformationAccessOID.CA_ISSUERS):
                 fetch = Fetch(url, RESPONSE_SIZE, what="issuer")
-                found = yield from self._fetched(fetch, b"", fetching, lambda der: (_certificates(der), DAY))
-                new = [der for der in found or () if der not in known]
+                kept = yield from self._fetched(fetch, b"", fetching, lambda der: (_certificates(der), DAY))
+                new = [der for der in kept.value or () if der not in known]
                 if new:
                     return new
         return []
 
     def _status(
-        self, one: Certificate, issuer: Certificate, at: datetime, fetching: _Fetching
+        self, one: Certificate, issuer: Certificate, at: datetime, policy: VerificationPolicy, fetching: _Fetching
     ) -> Generator[Fetch, bytes | FetchFailed, None]:
         """Ask about one certificate: its OCSP responder, and for its lists where that has no answer."""
         for url in _access(one, AuthorityInformationAccessOID.OCSP) if self._ocsp else ():
             nonce = os.urandom(32) if self._nonce else None
             fetch = Fetch(url, RESPONSE_SIZE, make_request(one, issuer, nonce), "OCSP response")
-            use = _response_about(one, issuer, at, nonce)
-            response: bytes | None = yield from self._fetched(fetch, one.fingerprint, fetching, use)
-            if response is not None:
-                fetching.found.append(response)
+            use = _response_about(one, issuer, at, nonce, policy)
+            kept = yield from self._fetched(fetch, one.fingerprint, fetching, use)
+            if kept.error is None:
                 return
         for urls in _points(one, x509.CRLDistributionPoints) if self._crls else ():
             crl = yield from self._list(urls, fetching)
@@ -210,26 +227,38 @@ class Online:
         """The list of one distribution point, from the first place that has it."""
         for url in urls:
             fetch = Fetch(url, self._list_size, what="CRL")
-            found: Crl | None = yield from self._fetched(fetch, b"", fetching, lambda der: _list_of(der, fetching.now))
-            if found is not None:
-                fetching.found.append(found)
-                return found
+            kept = yield from self._fetched(fetch, b"", fetching, lambda der: _list_of(der, fetching.now))
+            if kept.error is None:
+                crl: Crl = kept.value
+                return crl
         return None
 
     def _fetched(
         self, fetch: Fetch, about: bytes, fetching: _Fetching, use: Use
-    ) -> Generator[Fetch, bytes | FetchFailed, Any]:
-        """A document from memory or the network; None where it is not to be had. `use` gives its value and seconds."""
+    ) -> Generator[Fetch, bytes | FetchFailed, _Kept]:
+        """A document from memory or the network; `use` gives its value and for how many seconds it holds.
+
+        What was kept counts on where no newer one is to be had: a list that has ended may still revoke.
+        """
         key = (fetch.what, fetch.url, about)
+        fetching.keys.append(key)
         kept = self._kept.get(key)
-        if kept is None or kept.until < fetching.now:
-            if fetching.left <= 0:
-                return None
-            fetching.left -= 1
-            kept = _taken((yield fetch), use, fetching.now)
-            fetching.made.append(Fetched(fetch.what, fetch.url, kept.error))
-            self._keep(key, kept)
-        return kept.value
+        if kept is None or not kept.counts(fetching.now):
+            old = None if kept is None else kept.value
+            left, fetching.left = fetching.left, fetching.left - 1
+            if left > 0:
+                kept = _taken((yield fetch), use, old, fetching.now)
+                self._keep(key, kept)
+            else:
+                kept = _Kept(old, NO_MORE, 0, 0)
+            if left >= 0:
+                fetching.made.append(Fetched(fetch.what, fetch.url, kept.error))
+        elif kept.error is not None and all(one.url != fetch.url for one in fetching.made):
+            error = f"{kept.error} (so it was less than a minute ago)"
+            fetching.made.append(Fetched(fetch.what, fetch.url, error))
+        if isinstance(kept.value, Crl | bytes) and kept.value not in fetching.found:
+            fetching.found.append(kept.value)
+        return kept
 
     # What is kept.
 
@@ -241,6 +270,13 @@ class Online:
                 self._kept.popitem(last=False)
             if isinstance(kept.value, Crl):
                 self._sources.clear()  # they hold the lists that were before it
+
+    def _doubt(self, keys: list[_Key]) -> None:
+        """Ask for these again in a minute: they tell nothing, whoever made them and however long they say they hold."""
+        with self._lock:
+            for key in keys:
+                if (kept := self._kept.get(key)) is not None:
+                    self._kept[key] = replace(kept, until=min(kept.until, kept.since + MINUTE))
 
     def _size(self) -> int:
         return sum(len(one.value.der) for one in self._kept.values() if isinstance(one.value, Crl))
@@ -265,7 +301,7 @@ class Online:
             return known[0]
 
 
-def _unasked(report: Report, asked: set[Pair]) -> tuple[Pair, ...]:
+def _unasked(report: Report, asked: Mapping[Pair, object]) -> tuple[Pair, ...]:
     """Those of the first path that lacks nothing but word of revocation, where not all of them were asked about."""
     for path in report.paths:
         if path.error is None or isinstance(path.error, RevocationUnknown):
@@ -275,9 +311,11 @@ def _unasked(report: Report, asked: set[Pair]) -> tuple[Pair, ...]:
     return ()
 
 
-def _response_about(one: Certificate, issuer: Certificate, at: datetime, nonce: bytes | None) -> Use:
+def _response_about(
+    one: Certificate, issuer: Certificate, at: datetime, nonce: bytes | None, policy: VerificationPolicy
+) -> Use:
     def use(der: bytes) -> tuple[bytes, float]:
-        status = check_response(der, one, issuer, at, nonce)
+        status = check_response(der, one, issuer, at, nonce, policy)
         if status.status is Status.UNKNOWN:
             raise BadStaple(f"The OCSP response says nothing: {status.why}.")
         return der, status.until - at.timestamp()
@@ -285,14 +323,15 @@ def _response_about(one: Certificate, issuer: Certificate, at: datetime, nonce: 
     return use
 
 
-def _taken(answer: bytes | FetchFailed, use: Use, now: float) -> _Kept:
+def _taken(answer: bytes | FetchFailed, use: Use, old: Any, now: float) -> _Kept:
+    """What came of a fetch, to be kept for a day at most, so that what is revoked meanwhile is known then."""
     if isinstance(answer, FetchFailed):
-        return _Kept(None, str(answer), now + MINUTE)
+        return _Kept(old, str(answer), now, now + MINUTE)
     try:
         value, seconds = use(answer)
     except (CertificateError, UsageError) as error:
-        return _Kept(None, str(error), now + MINUTE)
-    return _Kept(value, None, now + max(seconds, MINUTE))
+        return _Kept(old, str(error), now, now + MINUTE)
+    return _Kept(value, None, now, now + (min(seconds, DAY) if seconds > 0 else MINUTE))
 
 
 def _told(report: Report, fetched: tuple[Fetched, ...]) -> Report:
@@ -300,7 +339,8 @@ def _told(report: Report, fetched: tuple[Fetched, ...]) -> Report:
     if not fetched:
         return report
     told = replace(report, fetched=fetched)
-    failed = "; ".join(f"{one.url}: {one.error}" for one in fetched if one.error is not None)
+    reasons = (f"{shortened(one.url)}: {one.error}" for one in fetched if one.error is not None)
+    failed = "; ".join(islice(reasons, MOST_TOLD))
     if failed and isinstance(report.error, (UnknownAuthority, RevocationUnknown)):
         told.error = type(report.error)(f"{report.error} Fetching failed: {failed}.")
     if told.error is not None:
@@ -342,7 +382,8 @@ def _access(one: Certificate, method: x509.ObjectIdentifier) -> list[str]:
         found = one.extension(x509.AuthorityInformationAccess)
     except MalformedCertificate:
         return []
-    return list(_http(entry.access_location for entry in found or () if entry.access_method == method))
+    places = _http(entry.access_location for entry in found or () if entry.access_method == method)
+    return list(islice(places, MOST_PLACES))
 
 
 def _points(one: Certificate | Crl, kind: type[x509.CRLDistributionPoints] | type[x509.FreshestCRL]) -> list[list[str]]:
@@ -351,9 +392,13 @@ def _points(one: Certificate | Crl, kind: type[x509.CRLDistributionPoints] | typ
     return [list(_http(point.full_name or ())) for point in found or ()]
 
 
+_VISIBLE_HTTP = re.compile(r"http://[!-~]{1,2048}", re.IGNORECASE)
+"""What people are shown as it stands, and a server is sent."""
+
+
 def _http(names: Any) -> Iterator[str]:
     for name in names:
-        if isinstance(name, x509.UniformResourceIdentifier) and name.value.lower().startswith("http://"):
+        if isinstance(name, x509.UniformResourceIdentifier) and _VISIBLE_HTTP.fullmatch(name.value):
             yield name.value
 
 

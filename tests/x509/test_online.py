@@ -39,6 +39,7 @@ from handclasp.x509 import errors as e
 from handclasp.x509.crl import Crl
 from handclasp.x509.http import Fetch, FetchFailed, fetch_by_http
 from handclasp.x509.online import Online
+from handclasp.x509.quiet import serial_at
 
 NOW = datetime.datetime.now(UTC) + timedelta(hours=1)
 """After all that the tests make, however long they take."""
@@ -157,6 +158,38 @@ def test_an_issuer_may_come_in_a_bag(web: Web) -> None:
     house = House.on(web, issuer="ca.p7c")
     bag = [Authority.root("Other").certificate.parsed, house.issuing.certificate.parsed]
     web.documents["ca.p7c"] = pkcs7.serialize_certificates(bag, Encoding.DER)
+    assert house.judge(Online(), house.server.chain[:1]).accepted
+
+
+def test_a_bag_adds_a_few_issuers_that_are_wanted_and_nothing_else(web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
+    house = House.on(web, issuer="ca.p7c")
+    others = [Authority.root("Other").certificate.parsed for _ in range(40)]
+    like_it = [Authority.root("Online CA").certificate.parsed for _ in range(40)]
+    judged: list[int] = []
+
+    def verify_and_count(chain: list[bytes], **arguments: Any) -> Report:
+        judged.append(len(chain))
+        return verify(chain, **arguments)
+
+    monkeypatch.setattr("handclasp.x509.online.verify", verify_and_count)
+    bag = [*others, house.issuing.certificate.parsed]
+    web.documents["ca.p7c"] = pkcs7.serialize_certificates(bag, Encoding.DER)
+    assert house.judge(Online(crls=False), house.server.chain[:1]).accepted
+    assert max(judged) == 2
+    web.documents["ca.p7c"] = pkcs7.serialize_certificates(like_it, Encoding.DER)
+    judged.clear()
+    house.judge(Online(), house.server.chain[:1])
+    assert judged[:2] == [1, 1 + 32]
+
+
+def test_a_bag_warns_of_nothing(web: Web) -> None:
+    """A negative serial number among the others of a bag is the peer's choice."""
+    house = House.on(web, issuer="ca.p7c")
+    other = Authority.root("Other").certificate
+    number = serial_at(other.der) + 2
+    odd = other.der[:number] + b"\xa0" + other.der[number + 1 :]
+    bag = pkcs7.serialize_certificates([other.parsed, house.issuing.certificate.parsed], Encoding.DER)
+    web.documents["ca.p7c"] = bag.replace(other.der, odd)
     assert house.judge(Online(), house.server.chain[:1]).accepted
 
 

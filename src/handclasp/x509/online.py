@@ -34,6 +34,7 @@ from handclasp.x509.http import Fetch, FetchFailed, fetch_by_http
 from handclasp.x509.names import Address, PeerName
 from handclasp.x509.ocsp import check_response, make_request
 from handclasp.x509.policy import DEFAULT, Purpose, VerificationPolicy
+from handclasp.x509.quiet import quietly
 from handclasp.x509.report import Fetched, Report
 from handclasp.x509.revocation import RevocationSources, Status
 from handclasp.x509.text import shortened
@@ -42,6 +43,8 @@ from handclasp.x509.verify import verify
 
 __all__ = ["Online"]
 
+MOST_ISSUERS = 32
+"""Certificates of issuers that one document adds to a chain; it may hold any number of others."""
 MOST_PLACES = 8
 """Addresses of responders, or of its issuer, that one certificate is asked at."""
 MOST_TOLD = 8
@@ -197,13 +200,16 @@ class Online:
         self, known: list[bytes], trust: TrustStore, fetching: _Fetching
     ) -> Generator[Fetch, bytes | FetchFailed, list[bytes]]:
         """Certificates of an issuer that the chain leads to and does not have; none where no more can be had."""
-        for one in _open_ends(known, trust):
+        ends = _open_ends(known, trust)
+        names = {one.issuer_canonical for one in ends}
+        for one in ends:
             for url in _access(one, AuthorityInformationAccessOID.CA_ISSUERS):
                 fetch = Fetch(url, RESPONSE_SIZE, what="issuer")
                 kept = yield from self._fetched(fetch, b"", fetching, lambda der: (_certificates(der), DAY))
-                new = [der for der in kept.value or () if der not in known]
-                if new:
-                    return new
+                new = (other for other in kept.value or () if any(_is_of(other, name) for name in names))
+                found = list(islice((other.der for other in new if other.der not in known), MOST_ISSUERS))
+                if found:
+                    return found
         return []
 
     def _status(
@@ -351,7 +357,7 @@ def _told(report: Report, fetched: tuple[Fetched, ...]) -> Report:
 def _open_ends(known: list[bytes], trust: TrustStore) -> list[Certificate]:
     """The certificates between the leaf and nowhere: first those whose issuer is not at hand."""
     pool = [interned(der) for der in known if len(der) <= MAX_SIZE]
-    met: list[Certificate] = []
+    met: dict[Certificate, None] = {}
     missing: list[Certificate] = []
     waiting = pool[:1]
     while waiting:
@@ -359,7 +365,7 @@ def _open_ends(known: list[bytes], trust: TrustStore) -> list[Certificate]:
         try:
             if one in met or one.is_self_issued:
                 continue
-            met.append(one)
+            met[one] = None
             above = [other for other in pool if _is_of(other, one.issuer_canonical)]
             if not above and not trust.issuers_of(one):
                 missing.append(one)
@@ -402,13 +408,14 @@ def _http(names: Any) -> Iterator[str]:
             yield name.value
 
 
-def _certificates(data: bytes) -> list[bytes]:
-    """One certificate in DER or PEM, or several in a PKCS #7 bag (RFC 5280, 4.2.2.1)."""
+def _certificates(data: bytes) -> list[Certificate]:
+    """One certificate in DER, several in PEM or in a PKCS #7 bag (RFC 5280, 4.2.2.1)."""
     try:
-        return [one.der for one in Certificate.load_all(data)]
+        return Certificate.load_all(data)
     except MalformedCertificate as error:
         try:
-            return [one.public_bytes(Encoding.DER) for one in pkcs7.load_der_pkcs7_certificates(data)]
+            with quietly():
+                return [interned(one.public_bytes(Encoding.DER)) for one in pkcs7.load_der_pkcs7_certificates(data)]
         except Exception:  # the parser's own errors have no common class
             raise error from None
 

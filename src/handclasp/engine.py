@@ -142,13 +142,14 @@ class Engine:
 
     def _forget_session(self) -> None:
         """A session that ended by an alert is not resumed (RFC 5246, 7.2.2; RFC 8446, 6.2)."""
-        config, established = self._config, self.established
-        name = established.server_name if established is not None else self._side.server_name if self._side else None
+        config, view = self._config, self.established or self._side
+        if view is None:
+            return
         if isinstance(config, ClientConfig):
-            if config.sessions is not None and name is not None:
-                config.sessions.discard(name)
-        elif isinstance(config, ServerConfig) and config.sessions is not None and established is not None:
-            config.sessions.discard(established.session_id)
+            if config.sessions is not None and view.server_name is not None:
+                config.sessions.discard(view.server_name)
+        elif isinstance(config, ServerConfig) and config.sessions is not None:
+            config.sessions.discard(view.session_id)
 
     def _send_alert(self, level: AlertLevel, description: AlertDescription) -> None:
         self._records.write_alert(level, description)

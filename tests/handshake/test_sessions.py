@@ -175,6 +175,20 @@ def test_a_server_forgets_the_session_of_an_id_that_ended_by_an_alert(world: Wor
     assert not resumed(Pair(client, server))
 
 
+@pytest.mark.parametrize("by", ["client", "server"])
+def test_a_server_forgets_the_session_of_an_id_whose_resumption_fails(world: World, by: str) -> None:
+    """RFC 5246, 7.2.2; whoever ends the short handshake."""
+    kept: list[Session] = []
+    answers = {KeepSession: lambda q: kept.append(q.session), FindSession: lambda _: kept[-1] if kept else None}
+    client, server = world.client_config(versions=(TLS12,), answers=answers), world.server_config(tickets=0)
+    assert not resumed(Pair(client, server))
+    pair = Pair(client, server)
+    (pair.server if by == "client" else pair.client).rewrite(Finished, lambda m: replace(m, verify_data=bytes(12)))
+    with pytest.raises(errors.FinishedMismatch):
+        pair.shake()
+    assert not resumed(Pair(client, server))
+
+
 def test_a_client_does_not_fail_twice_by_the_same_session(world: World) -> None:
     """A server that resumes wrongly is met by a whole handshake the next time."""
     client, server = world.client_config(versions=(TLS12,)), world.server_config()

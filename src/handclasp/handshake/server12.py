@@ -183,6 +183,7 @@ def resume(
     side: ServerSide, hello: ClientHello, session: Session, random: bytes, alpn: str | None
 ) -> Steps[Established]:
     """The short handshake: we finish first (RFC 5246, 7.3)."""
+    side.session_id = hello.legacy_session_id
     suite = SUITES[session.cipher_suite]
     chain = tuple(session.peer_chain)
     peer = Peer(chain, since=session.began)

@@ -44,6 +44,7 @@ class Side(Generic[C]):
         "records",
         "role",
         "server_name",
+        "session_id",
         "transcript",
         "version",
     )
@@ -61,6 +62,8 @@ class Side(Generic[C]):
         self.config = config
         self.records = records
         self.server_name = server_name
+        self.session_id = b""
+        """TLS 1.2 server: the ID of the session that is being resumed; forgotten where that fails."""
         self.observer = observer
         self.transcript = Transcript()
         self.client_random = b""

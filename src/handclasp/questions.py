@@ -13,7 +13,7 @@ from datetime import datetime
 from handclasp.facts import Role
 from handclasp.sessions import Session
 from handclasp.wire.extensions import OidFilter
-from handclasp.wire.iana import ProtocolVersion, SignatureScheme
+from handclasp.wire.iana import NamedGroup, ProtocolVersion, SignatureScheme
 from handclasp.x509.identity import Identity
 
 __all__ = [
@@ -43,6 +43,8 @@ class ChooseCertificate:
     """DER names of authorities that the peer trusts; empty where it did not say."""
     oid_filters: tuple[OidFilter, ...]
     at: datetime
+    groups: tuple[NamedGroup, ...] = ()
+    """TLS 1.2: the client's groups; an ECDSA key has to be on a curve of theirs (RFC 8422, 5.3). Empty: on any."""
 
 
 @dataclass(frozen=True, slots=True)

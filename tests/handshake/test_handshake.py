@@ -10,6 +10,7 @@ from handclasp import CipherSuite, ClientAuth, NamedGroup, ProtocolVersion
 from handclasp.ca import KeyType
 from handclasp.crypto.groups import ECDHE_GROUPS, SUPPORTED_GROUPS
 from handclasp.crypto.suites import SUITES
+from handclasp.handshake.errors import NoSuitableCertificate
 from handclasp.wire.iana import ExtensionType
 from handclasp.wire.messages import EncryptedExtensions
 
@@ -73,7 +74,8 @@ def test_every_group_makes_the_same_secret(world: World, group: NamedGroup, retr
 
 @pytest.mark.parametrize("group", ECDHE_GROUPS, ids=str)
 def test_every_curve_serves_tls12(world: World, group: NamedGroup) -> None:
-    pair = Pair(world.client_config(groups=(group,), key_shares=1, versions=(TLS12,)), world.server_config())
+    server = world.server_config(identities=(world.rsa_server.identity,))
+    pair = Pair(world.client_config(groups=(group,), key_shares=1, versions=(TLS12,)), server)
     pair.shake()
     established = pair.client.connection.established
     assert established is not None
@@ -180,6 +182,28 @@ def test_the_server_chooses_a_certificate_that_the_suites_of_tls12_can_use(
     pair.shake()
     assert pair.client.connection.established is not None
     assert pair.client.connection.established.peer_chain[0] == getattr(world, kind).certificate.der
+
+
+def test_the_server_chooses_a_certificate_on_a_curve_that_a_client_of_tls12_has(world: World) -> None:
+    """RFC 8422, 5.3: the client may verify ECDSA, and not on every curve."""
+    p384 = world.issuing.server("localhost", key=KeyType.P384)
+    server = world.server_config(identities=(p384.identity, world.server.identity, world.rsa_server.identity))
+    for groups, expected in (
+        ((NamedGroup.SECP384R1, NamedGroup.X25519), p384),
+        ((NamedGroup.X25519, NamedGroup.SECP256R1), world.server),
+        ((NamedGroup.X25519,), world.rsa_server),
+    ):
+        pair = Pair(world.client_config(versions=(TLS12,), groups=groups, key_shares=0), server)
+        pair.shake()
+        assert pair.client.connection.established is not None
+        assert pair.client.connection.established.peer_chain[0] == expected.certificate.der
+
+
+def test_a_server_of_tls12_without_a_certificate_on_the_clients_curves_says_so(world: World) -> None:
+    """RFC 8422, 5.3."""
+    client = world.client_config(versions=(TLS12,), groups=(NamedGroup.X25519,), key_shares=0)
+    with pytest.raises(NoSuitableCertificate, match="with ECDSA on X25519"):
+        Pair(client, world.server_config()).shake()
 
 
 @BOTH

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from cryptography.hazmat.primitives.asymmetric import ec
+
 from handclasp.config import ClientConfig, Config, ServerConfig
 from handclasp.crypto import signatures
 from handclasp.questions import (
@@ -19,6 +21,7 @@ from handclasp.questions import (
     VerifyPeer,
 )
 from handclasp.sessions import Session
+from handclasp.wire.iana import NamedGroup
 from handclasp.x509 import Purpose, Report, verify
 from handclasp.x509.identity import Identity, select
 from handclasp.x509.reload import CrlFiles, TrustFiles
@@ -29,7 +32,7 @@ __all__ = ["DEFAULT_ANSWERS"]
 def choose_certificate(config: Config, question: ChooseCertificate) -> Identity | None:
     """The identity that fits best of those in the config."""
     identity = select(
-        config.identities,
+        [one for one in config.identities if on_curve_of(one, question.groups)],
         server_name=question.server_name,
         signature_schemes=question.signature_schemes,
         certificate_authorities=question.certificate_authorities,
@@ -38,6 +41,14 @@ def choose_certificate(config: Config, question: ChooseCertificate) -> Identity 
         oid_filters=question.oid_filters,
     ).identity
     return None if identity is None else identity.as_of(question.at)
+
+
+def on_curve_of(identity: Identity, groups: tuple[NamedGroup, ...]) -> bool:
+    """Whether an ECDSA key is on a curve of these; other keys are, and with no groups all (RFC 8422, 5.3)."""
+    key = identity.leaf.public_key
+    if not groups or not isinstance(key, ec.EllipticCurvePublicKey):
+        return True
+    return key.curve.name.upper() in [group.name for group in groups]
 
 
 def sign(config: Config, question: Sign) -> bytes:

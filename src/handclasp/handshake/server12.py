@@ -208,12 +208,13 @@ def choose(side: ServerSide, hello: ClientHello) -> Steps[Choice12]:
         raise NoCommonSignatureScheme(
             "The client offers no signature algorithms, and so only SHA-1 (RFC 5246, 7.4.1.4.1)."
         )
-    group = choose_group(side, hello)
+    curves = offered_groups(hello)
+    group = choose_group(side, curves or (NamedGroup.SECP256R1,))
     suites = common_suites(side, hello)
     kinds = {SUITES[suite].authentication for suite in suites}
     understood = common_schemes(side.config.signature_schemes, offered)
     schemes = tuple([scheme for scheme in understood if authentication_by(scheme) in kinds])
-    question = ChooseCertificate("server", TLS12, side.server_name, schemes, (), (), side.now())
+    question = ChooseCertificate("server", TLS12, side.server_name, schemes, (), (), side.now(), curves)
     identity: Identity | None = yield from ask(side, question)
     if identity is None and len(schemes) < len(understood):
         side.note_choice("cipher_suite", "server", tuple(hello.cipher_suites), suites, None, "no key of ours fits them")
@@ -223,7 +224,8 @@ def choose(side: ServerSide, hello: ClientHello) -> Steps[Choice12]:
         )
     if identity is None:
         raise NoSuitableCertificate(
-            f"No certificate of this server's has a key for what the client verifies: {', '.join(map(str, offered))}."
+            f"No certificate of this server's has a key for what the client verifies: {', '.join(map(str, offered))}, "
+            f"with ECDSA on {', '.join(map(str, curves)) or 'any curve'}."
         )
     possible = common_schemes(schemes, identity.signature_schemes)
     if not possible:
@@ -245,10 +247,14 @@ def common_suites(side: ServerSide, hello: ClientHello) -> tuple[CipherSuite, ..
     return tuple(suite for suite in ours if suite in hello.cipher_suites)
 
 
-def choose_group(side: ServerSide, hello: ClientHello) -> NamedGroup:
-    """Our dearest curve that the client has; one without the extension has P-256 (RFC 8422, 4)."""
+def offered_groups(hello: ClientHello) -> tuple[NamedGroup, ...]:
+    """The client's groups; none where it leaves the choice to us (RFC 8422, 4)."""
     wanted = find(hello.extensions, SupportedGroups)
-    offered = tuple(wanted.named_group_list) if wanted is not None else (NamedGroup.SECP256R1,)
+    return tuple(wanted.named_group_list) if wanted is not None else ()
+
+
+def choose_group(side: ServerSide, offered: tuple[NamedGroup, ...]) -> NamedGroup:
+    """Our dearest curve that the client has."""
     ours = [group for group in side.config.groups if group in groups.ECDHE_GROUPS]
     possible = tuple(group for group in ours if group in offered)
     side.note_choice("group", "server", offered, possible, possible[0] if possible else None, "our dearest in common")

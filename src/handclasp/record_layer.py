@@ -28,6 +28,24 @@ EARLY_DATA_OVERHEAD: Final = 17
 """Content type and tag in each record of early data, which count for nothing."""
 
 
+PLAIN = {
+    b"HTTP/": "HTTP",
+    b"GET ": "HTTP",
+    b"POST ": "HTTP",
+    b"HEAD ": "HTTP",
+    b"OPTIONS ": "HTTP",
+    b"PRI * HTTP/2": "HTTP/2",
+    b"SSH-": "SSH",
+    b"220": "SMTP or FTP",
+    b"EHLO ": "SMTP",
+    b"* OK": "IMAP",
+    b"+OK": "POP3",
+    b"PROXY ": "the PROXY protocol",
+    b"\r\n\r\n\x00\r\nQUIT\n": "the PROXY protocol",
+}
+"""What speaks where TLS is expected, by its first bytes."""
+
+
 class NotTLS(PeerError):
     """The first bytes are no TLS record."""
 
@@ -261,7 +279,8 @@ class RecordLayer:
     def _check_looks_like_tls(self, data: bytes | bytearray, at: int, have: int) -> None:
         first = bytes(data[at : at + min(have, 16)])
         if not 20 <= first[0] <= 23 or (have > 1 and first[1] != 3):
-            raise NotTLS(f"The peer's first bytes are {first!r}, and TLS begins otherwise.")
+            plain = next((f", which looks like {name}" for start, name in PLAIN.items() if first.startswith(start)), "")
+            raise NotTLS(f"The peer's first bytes are {first!r}{plain}; TLS begins otherwise.")
 
     def add_handshake(self, fragment: bytes) -> None:
         """Take the payload of a handshake record."""

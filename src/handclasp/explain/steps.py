@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from handclasp.explain.authority import name_text
 from handclasp.facts import (
     Checked,
     Choice,
@@ -25,11 +26,13 @@ from handclasp.facts import (
 )
 from handclasp.wire.codec import DecodeError
 from handclasp.wire.extensions import (
+    ALPN,
     CertificateAuthorities,
     KeyShareClientHello,
     KeyShareHelloRetryRequest,
     KeyShareServerHello,
     ServerNameList,
+    SignatureAlgorithms,
     SupportedGroups,
     SupportedVersions,
     SupportedVersionsServerHello,
@@ -52,6 +55,7 @@ from handclasp.wire.messages12 import (
     ServerKeyExchangeECDHE,
 )
 from handclasp.x509 import Certificate as X509Certificate
+from handclasp.x509.text import shortened
 
 __all__ = ["STEPS", "Step", "StepTrace"]
 
@@ -113,6 +117,10 @@ class StepTrace:
     def __init__(self, on_step: Callable[[Step], None] | None = None) -> None:
         self.steps: list[Step] = []
         self.role: Role = "client"
+        self.offered: dict[str, str] = {}
+        """What the client's hello offers, in words, by kind."""
+        self.why_none = ""
+        """Why we, a client that was asked for a certificate, showed none; else empty."""
         self._on_step = on_step
         self._resumed = False
 
@@ -157,6 +165,8 @@ class StepTrace:
         describe = _MESSAGES.get(type(fact.message))
         if describe is None:
             return
+        if isinstance(fact.message, ClientHello):
+            self.offered = _offer_of(fact.message)
         sender: Role = self.role if fact.direction == "sent" else "server" if self.role == "client" else "client"
         for number, decision in describe(fact.message, sender):
             self._add(number, decision, fact.message)
@@ -164,6 +174,8 @@ class StepTrace:
     def _on_choice(self, fact: Choice) -> None:
         if fact.what == "version" and self.role == "client":
             self._add(8, f"{fact.taken}, one of {_join(fact.offered)}")
+        elif fact.what == "certificate" and self.role == "client" and fact.taken is None:
+            self.why_none = fact.why
         elif fact.what == "session" and fact.taken is not None:
             self._add(9, f"none: the session is resumed, {fact.why}")
 
@@ -183,11 +195,32 @@ class StepTrace:
 Described = Iterable[tuple[int, str]]
 
 
+def _offer_of(message: ClientHello) -> dict[str, str]:
+    """What a hello offers, by kind; empty where it does not say."""
+    extensions = message.extensions
+    try:
+        versions, groups = find(extensions, SupportedVersions), find(extensions, SupportedGroups)
+        schemes, protocols = find(extensions, SignatureAlgorithms), find(extensions, ALPN)
+    except DecodeError:
+        return {}
+    return {
+        "name": _name_in(message),
+        "versions": _join(versions.versions if versions is not None else [message.legacy_version]),
+        "cipher suites": _join(message.cipher_suites),
+        "groups": _join(groups.named_group_list if groups is not None else ()),
+        "signatures": _join(schemes.supported_signature_algorithms if schemes is not None else ()),
+        "protocols": _join(shortened(one.decode("utf-8", "replace")) for one in protocols.protocol_name_list)
+        if protocols is not None
+        else "",
+    }
+
+
 def _client_hello(message: ClientHello, _: Role) -> Described:
     extensions = message.extensions
     versions = find(extensions, SupportedVersions)
     offered = versions.versions if versions is not None else [message.legacy_version]
-    yield 2, "ClientHello" + _name_in(message)
+    name = _name_in(message)
+    yield 2, "ClientHello" + (f" for {name}" if name else "")
     yield 3, f"{_join(offered)}; {_join(message.cipher_suites)}"
     groups = find(extensions, SupportedGroups)
     shares = find(extensions, KeyShareClientHello)
@@ -202,7 +235,7 @@ def _name_in(message: ClientHello) -> str:
     except DecodeError:
         return ""
     hosts = [one.host_name.decode("ascii", "replace") for one in names.server_name_list] if names else []
-    return f" for {', '.join(hosts)}" if hosts else ""
+    return ", ".join(hosts)
 
 
 def _server_hello(message: ServerHello, _: Role) -> Described:
@@ -232,10 +265,10 @@ def _certificate(message: Certificate | Certificate12, sender: Role) -> Describe
 def _certificate_request(message: CertificateRequest | CertificateRequest12, _: Role) -> Described:
     if isinstance(message, CertificateRequest):
         listed = find(message.extensions, CertificateAuthorities)
-        count = len(listed.authorities) if listed is not None else 0
+        authorities = listed.authorities if listed is not None else []
     else:
-        count = len(message.certificate_authorities)
-    yield 11, f"of {count} named authorit{'y' if count == 1 else 'ies'}" if count else "of any authority"
+        authorities = message.certificate_authorities
+    yield 11, f"of {_join((name_text(one) for one in authorities), 3)}" if authorities else "of any authority"
 
 
 def _certificate_verify(message: CertificateVerify, sender: Role) -> Described:

@@ -30,7 +30,11 @@ PEER_REASONS: dict[A, tuple[int | None, str, str]] = {
         "it finds no cipher suite, group, signature or certificate that both sides can use",
         "Compare what the two offer: cipher suites, groups and the kind of certificate key.",
     ),
-    A.BAD_CERTIFICATE: (None, "it does not accept our certificate", "Check the certificate that we show."),
+    A.BAD_CERTIFICATE: (
+        None,
+        "it does not accept our certificate",
+        "Check the certificate that we show: whether it has the name that the peer connects to, and what signed it.",
+    ),
     A.UNSUPPORTED_CERTIFICATE: (
         None,
         "our certificate is of a kind, or for a use, that it does not take",
@@ -127,20 +131,20 @@ class Explanation:
 def explain(error: BaseException, trace: StepTrace | None = None) -> Explanation:
     """Explain the error that ended a handshake; with the trace it is known how far it came, and who we are."""
     role: Role = trace.role if trace is not None else "client"
-    found = _explain(error, role, _reached(trace))
+    found = _explain(error, role, trace)
     if trace is None or found.refused_by == "the network":
         return found
     other: Role = "server" if role == "client" else "client"
     return replace(found, side=role if found.refused_by == "us" else other)
 
 
-def _explain(error: BaseException, role: Role, reached: int | None) -> Explanation:
+def _explain(error: BaseException, role: Role, trace: StepTrace | None) -> Explanation:
+    reached = _reached(trace)
     if isinstance(error, PeerAlert):
-        return _explain_alert(error, role, reached)
+        return _explain_alert(error, role, trace)
     if isinstance(error, PeerError):
         step = error.step if error.step is not None else reached
-        if step == 13 and role == "server":
-            step = 17
+        step = OTHER_ROLES_STEP.get((step, role), step)
         alert = A(error.alert).name.lower()
         return Explanation(step, "us", str(error), error.mend or BROKEN_PEER, error.section, alert)
     if isinstance(error, Truncated):
@@ -153,6 +157,9 @@ def _explain(error: BaseException, role: Role, reached: int | None) -> Explanati
         return Explanation(reached, "us", str(error), OUR_OWN, "", None)
     return Explanation(reached, "us", f"{type(error).__name__}: {error}", BUG, "", None)
 
+
+OTHER_ROLES_STEP: dict[tuple[int | None, Role], int] = {(6, "server"): 2, (7, "client"): 8, (13, "server"): 17}
+"""Where the other role finds what an error class has the step of."""
 
 BROKEN_PEER = "The peer's TLS software does not keep to the standard here: update it, and give its makers the trace."
 OUR_OWN = "Put the configuration right as the message says; nothing that the peer sent is at fault."
@@ -182,23 +189,57 @@ UNREACHABLE = {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EADD
 
 
 def _reached(trace: StepTrace | None) -> int | None:
-    last = trace.last if trace is not None else None
-    if last is None:
+    if trace is None:
         return None
+    last = trace.last
+    if last is None:
+        return 2 if trace.role == "server" else None
+    if last.number == 15 and not trace.has(9):
+        return 9  # TLS 1.3 makes its first keys before it
+    if last.number == 12 and not trace.has(11):
+        return 16 if trace.has(19) else 15
     return NEXT_STEP.get(last.number, min(last.number + 1, 22))
 
 
-def _explain_alert(error: PeerAlert, role: Role, reached: int | None) -> Explanation:
-    alert = error.description
-    ours = "client" if role == "client" else "server"
-    known = PEER_REASONS.get(alert)
+def _explain_alert(error: PeerAlert, role: Role, trace: StepTrace | None) -> Explanation:
+    alert = reason = error.description
+    if alert == A.HANDSHAKE_FAILURE and trace is not None and trace.why_none:
+        reason = A.CERTIFICATE_REQUIRED  # for which TLS 1.2 has no alert of its own (RFC 5246, 7.4.6)
+    known = PEER_REASONS.get(reason)
     step, why, mend = known or (None, "it gave a reason that has no name yet", "Look into the peer's own log.")
-    if alert in CERTIFICATE_ALERTS:
-        step = 17 if ours == "client" else 13
+    if reason in CERTIFICATE_ALERTS:
+        step = 17 if role == "client" else 13
+    if step == 7 and role == "server":
+        step = 8  # the client hears there what this server chose
+    elif step == 7 and trace is not None and trace.has(7):
+        step = None if trace.has(9) else 9  # the server has chosen, and refuses something later
     name = alert.name.lower()
-    what = f"It sent the alert {name}: {why}."
-    return Explanation(step or reached, "the peer", what, mend, "RFC 8446, 6.2", name)
+    what = f"It sent the alert {name}: {why}.{_what_it_had(reason, trace)}"
+    return Explanation(step or _reached(trace), "the peer", what, mend, "RFC 8446, 6.2", name)
 
+
+def _what_it_had(reason: A, trace: StepTrace | None) -> str:
+    """What this client offered of that which was refused, and what the server said it takes."""
+    if trace is None or trace.role == "server":
+        return ""
+    if reason == A.CERTIFICATE_REQUIRED:
+        asked = [step.decision for step in trace.steps if step.number == 11]
+        return f" It asked for one {asked[-1]}; we have {trace.why_none or 'shown one'}." if asked else ""
+    kinds = REFUSED.get(reason, ())
+    if trace.has(7):
+        kinds = ("signatures",) if reason == A.HANDSHAKE_FAILURE and not trace.has(9) else ()
+    had = [f"{kind} {trace.offered[kind]}" for kind in kinds if trace.offered.get(kind)]
+    return f" It was offered {'; '.join(had)}." if had else ""
+
+
+REFUSED: dict[A, tuple[str, ...]] = {
+    A.PROTOCOL_VERSION: ("versions",),
+    A.HANDSHAKE_FAILURE: ("versions", "cipher suites", "groups", "signatures"),
+    A.INSUFFICIENT_SECURITY: ("cipher suites", "groups", "signatures"),
+    A.UNRECOGNIZED_NAME: ("name",),
+    A.NO_APPLICATION_PROTOCOL: ("protocols",),
+}
+"""What an alert may be about, of that which a hello offers."""
 
 CERTIFICATE_ALERTS = frozenset(
     {

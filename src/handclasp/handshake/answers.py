@@ -23,15 +23,26 @@ from handclasp.questions import (
 from handclasp.sessions import Session
 from handclasp.wire.iana import NamedGroup
 from handclasp.x509 import Purpose, Report, verify
-from handclasp.x509.identity import Identity, select
+from handclasp.x509.identity import Identity, Selection, select
 from handclasp.x509.reload import CrlFiles, TrustFiles
 
-__all__ = ["DEFAULT_ANSWERS"]
+__all__ = ["DEFAULT_ANSWERS", "why_none"]
 
 
 def choose_certificate(config: Config, question: ChooseCertificate) -> Identity | None:
     """The identity that fits best of those in the config."""
-    identity = select(
+    identity = _selection(config, question).identity
+    return None if identity is None else identity.as_of(question.at)
+
+
+def why_none(config: Config, question: ChooseCertificate) -> str:
+    """Why none of the config's identities is shown."""
+    over = [f"{one.leaf.subject_text}, but {why}" for one, why in _selection(config, question).passed_over]
+    return "; ".join(over) or "none"
+
+
+def _selection(config: Config, question: ChooseCertificate) -> Selection:
+    return select(
         [one for one in config.identities if on_curve_of(one, question.groups)],
         server_name=question.server_name,
         signature_schemes=question.signature_schemes,
@@ -39,8 +50,7 @@ def choose_certificate(config: Config, question: ChooseCertificate) -> Identity 
         purpose=Purpose.SERVER_AUTH if question.role == "server" else Purpose.CLIENT_AUTH,
         at=question.at,
         oid_filters=question.oid_filters,
-    ).identity
-    return None if identity is None else identity.as_of(question.at)
+    )
 
 
 def on_curve_of(identity: Identity, groups: tuple[NamedGroup, ...]) -> bool:

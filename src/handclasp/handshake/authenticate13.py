@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from handclasp.crypto import signatures
 from handclasp.crypto.schedule13 import TrafficSecret
 from handclasp.facts import PeerChecked
+from handclasp.handshake.answers import why_none
 from handclasp.handshake.errors import (
     ChainTooLong,
     ExtensionUnasked,
@@ -26,6 +27,7 @@ from handclasp.wire.extensions import OCSPStatus, SignedCertificateTimestamps, f
 from handclasp.wire.iana import (
     CertificateStatusType,
     ExtensionType,
+    NamedGroup,
     ProtocolVersion,
     SignatureScheme,
 )
@@ -46,6 +48,7 @@ __all__ = [
     "check_finished",
     "check_signature",
     "common_schemes",
+    "no_certificate",
     "ocsp_of",
     "present_certificate",
     "show_certificate",
@@ -139,6 +142,32 @@ def common_schemes(
     return tuple([scheme for scheme in ours if scheme in theirs])
 
 
+def no_certificate(
+    side: Side[Any],
+    version: ProtocolVersion,
+    offered: Sequence[SignatureScheme],
+    curves: Sequence[NamedGroup] = (),
+) -> str:
+    """Why none of the server's certificates is for this client: what that verifies, what our keys sign with."""
+    config = side.config
+    made = dict.fromkeys(
+        scheme
+        for one in config.identities
+        for scheme in signatures.schemes_for(one.private_key, version, rsa_pss_key=one.leaf.is_rsa_pss_key)
+    )
+    used = [scheme for scheme in made if scheme in config.signature_schemes]
+    theirs = ", ".join(map(str, offered[:12]))
+    if curves and any(scheme in offered for scheme in used):
+        theirs += f", with ECDSA on {', '.join(map(str, curves))}"
+    if used:
+        ours = f"its certificates' keys sign with {', '.join(map(str, used))}"
+    elif made:
+        ours = f"its keys' {', '.join(map(str, made))} is left out of its signature_schemes"
+    else:
+        ours = "it has none that signs in this version"
+    return f"The client verifies {theirs}; this server has no certificate for that: {ours}."
+
+
 def present_certificate(
     side: Side[Any],
     question: ChooseCertificate,
@@ -148,7 +177,8 @@ def present_certificate(
     """Ask for our identity, and show it; a client without one shows an empty list (RFC 8446, 4.4.2)."""
     identity: Identity | None = yield from ask(side, question)
     if identity is None:
-        side.note_choice("certificate", side.role, (), (), None, "no certificate of ours fits")
+        if side.observer is not None:
+            side.note_choice("certificate", side.role, (), (), None, why_none(side.config, question))
         side.send(Certificate(context, []))
         return None
     yield from show_certificate(side, identity, question.signature_schemes, context, asked)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from handclasp.crypto import groups
 from handclasp.crypto.suites import SUITES, SuiteParameters
+from handclasp.handshake.answers import why_none
 from handclasp.handshake.authenticate12 import (
     authentication_of,
     check_chain_size,
@@ -234,20 +235,20 @@ def choose_identity(side: ClientSide, request: CertificateRequest12) -> Steps[Id
     """Step 14: the certificate that the server will like best, or none."""
     schemes = common_schemes(side.config.signature_schemes, request.supported_signature_algorithms)
     schemes = tuple([scheme for scheme in schemes if signing_type(scheme) in request.certificate_types])
-    identity: Identity | None = yield from ask(
-        side,
-        ChooseCertificate(
-            role="client",
-            version=TLS12,
-            server_name=side.server_name,
-            signature_schemes=schemes,
-            certificate_authorities=tuple(request.certificate_authorities),
-            oid_filters=(),
-            at=side.now(),
-        ),
+    question = ChooseCertificate(
+        role="client",
+        version=TLS12,
+        server_name=side.server_name,
+        signature_schemes=schemes,
+        certificate_authorities=tuple(request.certificate_authorities),
+        oid_filters=(),
+        at=side.now(),
     )
-    why = "it fits what the server accepts best" if identity is not None else "no certificate of ours fits"
-    side.note_choice("certificate", "client", tuple(request.certificate_authorities), (), identity, why)
+    identity: Identity | None = yield from ask(side, question)
+    if side.observer is not None:
+        fits = "it fits what the server accepts best"
+        why = fits if identity is not None else why_none(side.config, question)
+        side.note_choice("certificate", "client", question.certificate_authorities, (), identity, why)
     return identity
 
 
@@ -256,7 +257,10 @@ def prove_key(side: ClientSide, request: CertificateRequest12, identity: Identit
     offered = request.supported_signature_algorithms
     schemes = common_schemes(common_schemes(side.config.signature_schemes, offered), identity.signature_schemes)
     if not schemes:
-        raise NoCommonSignatureScheme("Our key makes no signature that the server verifies.")
+        raise NoCommonSignatureScheme(
+            f"The server verifies {', '.join(map(str, offered))}; our key signs with "
+            f"{', '.join(map(str, identity.signature_schemes))}."
+        )
     side.note_choice("signature_scheme", "client", tuple(offered), schemes, schemes[0], "the first that our key makes")
     signature = yield from ask(side, Sign(identity, schemes[0], side.transcript.messages()))
     side.send(CertificateVerify(schemes[0], signature))

@@ -194,6 +194,7 @@ class CertificateMissing(PeerError):
 
     alert = AlertDescription.CERTIFICATE_REQUIRED
     section = "RFC 8446, 4.4.2.4"
+    step: ClassVar[int | None] = 14
     mend = "Give the client a certificate that one of the server's trusted authorities issued."
 
 
@@ -224,6 +225,7 @@ class ExtendedMasterSecretMissing(PeerError):
 
     alert = AlertDescription.HANDSHAKE_FAILURE
     section = "RFC 7627, 5.2"
+    step: ClassVar[int | None] = 7
     mend = "Update the peer, or set require_extended_master_secret=False for this old device alone."
 
 

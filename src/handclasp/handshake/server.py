@@ -63,10 +63,8 @@ def choose_version(side: ServerSide, hello: ClientHello) -> ProtocolVersion:
     version = possible[0] if possible else None
     side.note_choice("version", "server", offered, possible, version, "the highest that both have")
     if version is None:
-        raise NoCommonVersion(
-            f"The client offers {', '.join(map(str, offered)) or hello.legacy_version}; this server speaks "
-            f"{', '.join(map(str, ours))}."
-        )
+        theirs = ", ".join(map(str, offered)) if wanted is not None else f"{hello.legacy_version} at most"
+        raise NoCommonVersion(f"The client offers {theirs}; this server speaks {', '.join(map(str, ours))}.")
     if version == TLS13 and hello.legacy_compression_methods != [CompressionMethod.NULL]:
         raise IllegalValue("The client offers compression, which a TLS 1.3 hello never does.")  # RFC 8446, 4.1.2
     if CipherSuite.TLS_FALLBACK_SCSV in hello.cipher_suites and version < max(ours):

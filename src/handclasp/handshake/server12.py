@@ -16,7 +16,7 @@ from handclasp.handshake.authenticate12 import (
     check_signed,
     leaf_of,
 )
-from handclasp.handshake.authenticate13 import common_schemes, verify_peer
+from handclasp.handshake.authenticate13 import common_schemes, no_certificate, verify_peer
 from handclasp.handshake.errors import (
     CertificateMissing12,
     ExtendedMasterSecretMissing,
@@ -209,8 +209,8 @@ def choose(side: ServerSide, hello: ClientHello) -> Steps[Choice12]:
             "The client offers no signature algorithms, and so only SHA-1 (RFC 5246, 7.4.1.4.1)."
         )
     curves = offered_groups(hello)
-    group = choose_group(side, curves or (NamedGroup.SECP256R1,))
     suites = common_suites(side, hello)
+    group = choose_group(side, curves or (NamedGroup.SECP256R1,))
     kinds = {SUITES[suite].authentication for suite in suites}
     understood = common_schemes(side.config.signature_schemes, offered)
     schemes = tuple([scheme for scheme in understood if authentication_by(scheme) in kinds])
@@ -218,18 +218,19 @@ def choose(side: ServerSide, hello: ClientHello) -> Steps[Choice12]:
     identity: Identity | None = yield from ask(side, question)
     if identity is None and len(schemes) < len(understood):
         side.note_choice("cipher_suite", "server", tuple(hello.cipher_suites), suites, None, "no key of ours fits them")
+        keys = " or ".join(sorted(map(str, kinds)))
         raise NoCommonCipherSuite(
-            f"The client offers {', '.join(map(str, hello.cipher_suites[:12]))}; none of them is for a certificate of "
-            f"this server's and among its {', '.join(map(str, side.config.suites_for(TLS12)))}."
+            f"Client and server have {', '.join(map(str, suites))} in common, for {keys} keys; this server "
+            "has no certificate with such a key that the client verifies."
         )
     if identity is None:
-        raise NoSuitableCertificate(
-            f"No certificate of this server's has a key for what the client verifies: {', '.join(map(str, offered))}, "
-            f"with ECDSA on {', '.join(map(str, curves)) or 'any curve'}."
-        )
+        raise NoSuitableCertificate(no_certificate(side, TLS12, offered, curves))
     possible = common_schemes(schemes, identity.signature_schemes)
     if not possible:
-        raise NoCommonSignatureScheme("This server's key makes no signature that the client verifies.")
+        raise NoCommonSignatureScheme(
+            f"The client verifies {', '.join(map(str, offered[:12]))}; this server's key signs with "
+            f"{', '.join(map(str, identity.signature_schemes))}."
+        )
     kind = authentication_of(identity.private_key)
     usable = tuple(suite for suite in suites if SUITES[suite].authentication == kind)
     taken = usable[0]
@@ -241,10 +242,18 @@ def choose(side: ServerSide, hello: ClientHello) -> Steps[Choice12]:
 
 def common_suites(side: ServerSide, hello: ClientHello) -> tuple[CipherSuite, ...]:
     """TLS 1.2 suites that both have, in the order of whoever decides."""
-    ours = side.config.suites_for(TLS12)
+    ours, offered = side.config.suites_for(TLS12), tuple(hello.cipher_suites)
     if side.config.prefer_client_order:
-        return tuple(suite for suite in hello.cipher_suites if suite in ours)
-    return tuple(suite for suite in ours if suite in hello.cipher_suites)
+        suites = tuple(suite for suite in offered if suite in ours)
+    else:
+        suites = tuple(suite for suite in ours if suite in offered)
+    if not suites:
+        side.note_choice("cipher_suite", "server", offered, (), None, "none that both have")
+        raise NoCommonCipherSuite(
+            f"The client offers {', '.join(map(str, offered[:12]))}; for TLS 1.2 this server has "
+            f"{', '.join(map(str, ours))}."
+        )
+    return suites
 
 
 def offered_groups(hello: ClientHello) -> tuple[NamedGroup, ...]:

@@ -18,6 +18,7 @@ from handclasp.handshake.authenticate13 import (
     check_finished,
     check_signature,
     common_schemes,
+    no_certificate,
     show_certificate,
     stapled,
     verify_peer,
@@ -390,9 +391,7 @@ def authenticate(side: ServerSide, hello: ClientHello) -> Steps[None]:
         ),
     )
     if identity is None:
-        raise NoSuitableCertificate(
-            f"No certificate of this server's has a key for what the client verifies: {', '.join(map(str, offered))}."
-        )
+        raise NoSuitableCertificate(no_certificate(side, TLS13, offered))
     yield from show_certificate(side, identity, schemes, b"", hello.extensions)
 
 

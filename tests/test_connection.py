@@ -645,6 +645,7 @@ def test_configs_that_cannot_work_are_refused_when_built(world: World) -> None:
         {"cipher_suites": (CipherSuite.TLS_AES_128_GCM_SHA256,)},
         {"cipher_suites": (CipherSuite.TLS_RSA_WITH_NULL_MD5,)},
         {"groups": (NamedGroup.SECP192K1,)},
+        {"groups": (NamedGroup.X25519MLKEM768,), "versions": (ProtocolVersion.TLS12,)},
         {"alpn": ("",)},
         {"record_padding": 20000},
         {"key_shares": 99},

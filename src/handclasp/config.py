@@ -13,7 +13,7 @@ from enum import Enum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from handclasp.crypto.groups import SUPPORTED_GROUPS
+from handclasp.crypto.groups import ECDHE_GROUPS, SUPPORTED_GROUPS
 from handclasp.crypto.signatures import SUPPORTED_SCHEMES
 from handclasp.crypto.suites import SUITES
 from handclasp.errors import ConfigError
@@ -183,6 +183,8 @@ class Config:
                 raise ConfigError(f"{name}: give a tuple with at least one value.")
             if unknown := [str(value) for value in values if value not in known]:
                 raise ConfigError(f"{name}: {', '.join(unknown)} is not something handclasp can do.")
+        if ProtocolVersion.TLS13 not in self.versions and not any(group in ECDHE_GROUPS for group in self.groups):
+            raise ConfigError(f"groups has none for TLS 1.2; add one of {', '.join(map(str, ECDHE_GROUPS))}.")
         if any(not 1 <= len(name.encode()) <= 255 for name in self.alpn):
             raise ConfigError("alpn: a protocol's name has 1 to 255 bytes.")
         if not 0 <= self.record_padding <= 1 << 14:

@@ -54,16 +54,16 @@ CASES = [
         {"versions": (TLS13,)},
         {"versions": (TLS12,)},
         7,
-        ("versions TLS13.",),
-        ("offers TLS13", "speaks TLS12"),
+        ("versions TLS 1.3.",),
+        ("offers TLS 1.3", "speaks TLS 1.2"),
     ),
     Case(
         "old client",
         {"versions": (TLS12,)},
         {"versions": (TLS13,)},
         7,
-        ("versions TLS12.",),
-        ("TLS12 at most", "speaks TLS13"),
+        ("versions TLS 1.2.",),
+        ("TLS 1.2 at most", "speaks TLS 1.3"),
     ),
     Case(
         "suites of TLS 1.3",
@@ -95,8 +95,8 @@ CASES = [
             {"versions": (version,), "groups": (NamedGroup.X25519,), "key_shares": 1},
             {"groups": (NamedGroup.SECP256R1,)},
             7,
-            ("groups X25519;",),
-            ("offers X25519", "server has SECP256R1"),
+            ("groups x25519;",),
+            ("offers x25519", "server has secp256r1"),
         )
         for version in (TLS12, TLS13)
     ),
@@ -107,7 +107,7 @@ CASES = [
             {},
             9,
             (f"signatures {RSAE}",),
-            (f"verifies {RSAE}", "sign with ECDSA_SECP256R1_SHA256"),
+            (f"verifies {RSAE}", "sign with ecdsa_secp256r1_sha256"),
             9 if version == TLS13 else 7,
         )
         for version in (TLS12, TLS13)
@@ -117,16 +117,16 @@ CASES = [
         {"versions": (TLS13,)},
         {"signature_schemes": (RSAE,)},
         9,
-        ("signatures ECDSA_SECP256R1_SHA256",),
-        ("keys' ECDSA_SECP256R1_SHA256 is left out of its signature_schemes",),
+        ("signatures ecdsa_secp256r1_sha256",),
+        ("keys' ecdsa_secp256r1_sha256 is left out of its signature_schemes",),
     ),
     Case(
         "curve of the certificate",
         {"versions": (TLS12,), "groups": (NamedGroup.X25519,), "key_shares": 1},
         {},
         9,
-        ("groups X25519;",),
-        ("with ECDSA on X25519;",),
+        ("groups x25519;",),
+        ("with ECDSA on x25519;",),
         7,
     ),
     Case(

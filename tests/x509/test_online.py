@@ -20,6 +20,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
 from cryptography.x509 import ocsp
+from cryptography.x509.oid import AuthorityInformationAccessOID
 from tests.interop.harness import missing
 
 import handclasp
@@ -127,6 +128,7 @@ class House:
         return online.verify(chain or self.server.chain, name="localhost", **arguments)
 
 
+YEAR = timedelta(days=365)
 LEAF_REQUIRED = replace(REQUIRED, revocation_of_leaf_alone=True)
 
 
@@ -622,6 +624,95 @@ def test_a_peer_cannot_spoil_a_list_by_naming_its_place_as_that_of_an_issuer(web
         fake = stranger.server("localhost").chain[:1]
 
 
+def test_issuers_leave_half_of_the_fetches_for_lists(web: Web) -> None:
+    """Where they are is the peer's word, who would rather have nobody ask for the list."""
+    house = House.on(web, crl="ca.crl")
+    web.documents["ca.crl"] = house.crl(house.server)
+    places: list[x509.GeneralName] = [x509.UniformResourceIdentifier(web.url(f"{index}")) for index in range(8)]
+    access = x509.AuthorityInformationAccess(
+        [x509.AccessDescription(AuthorityInformationAccessOID.CA_ISSUERS, place) for place in places]
+    )
+    names = house.issuing.certificate.subject_name, x509.Name([])
+    builder = x509.CertificateBuilder(names[1], names[0], house.server.certificate.public_key, 1, NOW, NOW + YEAR)
+    decoy = builder.add_extension(access, critical=False).sign(house.server.private_key, hashes.SHA256())
+    web.documents["3"] = house.issuing.certificate.der
+    report = house.judge(Online(fetches=8), (house.server.certificate, Certificate(decoy.public_bytes(Encoding.DER))))
+    assert isinstance(report.error, e.CertificateRevoked)
+    web.asked.clear()
+    del web.documents["3"]
+    house.judge(Online(fetches=8), (house.server.certificate, Certificate(decoy.public_bytes(Encoding.DER))))
+    assert web.asked == ["0", "1", "2", "3"]
+
+
+def test_issuers_leave_half_of_the_time_for_lists() -> None:
+    given: dict[str, float] = {}
+
+    def transport(fetch: Fetch, seconds: float) -> bytes:
+        given[fetch.what] = seconds
+        if fetch.what == "issuer":
+            return house.issuing.certificate.der
+        raise FetchFailed("nothing there")
+
+    house = House.on(Web(80), issuer="ca.der", crl="ca.crl")
+    house.judge(Online(transport=transport, seconds=1000), house.server.chain[:1])
+    assert given["issuer"] <= 500 < given["CRL"]
+
+
+def test_a_failure_for_want_of_time_is_not_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was another document that took the time."""
+    clock = [0.0]
+    asked: list[str] = []
+
+    def transport(fetch: Fetch, seconds: float) -> bytes:
+        asked.append(fetch.what)
+        clock[0] += 8 if fetch.what == "OCSP response" else 2
+        raise FetchFailed("nothing came")
+
+    monkeypatch.setattr("handclasp.x509.online.time.monotonic", lambda: clock[0])
+    house = House.on(Web(80), crl="ca.crl", ocsp="ocsp")
+    online = Online(transport=transport, seconds=10)
+    for _ in range(3):
+        house.judge(online)
+    assert asked == ["OCSP response", "CRL", "CRL"]
+
+
+def test_many_who_want_the_same_document_have_it_fetched_once(web: Web) -> None:
+    house = House.on(web, crl="ca.crl")
+    asked: list[str] = []
+    second = threading.Event()
+
+    def transport(fetch: Fetch, seconds: float) -> bytes:
+        asked.append(fetch.url)
+        if len(asked) > 1:
+            second.set()
+        second.wait(0.3)  # in vain
+        return house.crl()
+
+    online = Online(transport=transport)
+    reports: list[Report] = []
+    threads = [
+        threading.Thread(target=lambda: reports.append(house.judge(online, policy=LEAF_REQUIRED))) for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [report.accepted for report in reports] == [True] * 4
+    assert asked == [web.url("ca.crl")]
+
+
+def test_a_transport_that_breaks_leaves_nobody_waiting(web: Web) -> None:
+    house = House.on(web, crl="ca.crl")
+
+    def transport(fetch: Fetch, seconds: float) -> bytes:
+        raise ZeroDivisionError
+
+    online = Online(transport=transport)
+    for _ in range(2):
+        with pytest.raises(ZeroDivisionError):
+            house.judge(online)
+
+
 # One document by HTTP.
 
 
@@ -695,7 +786,10 @@ def test_a_stream_without_end_is_left() -> None:
         fetch_by_http(Fetch(f"http://127.0.0.1:{port}/", 10), 20)
 
 
-@pytest.mark.parametrize("wrong", [{"seconds": 0}, {"fetches": 0}, {"list_size": 0}])
+@pytest.mark.parametrize(
+    "wrong",
+    [{"seconds": 0}, {"seconds": float("inf")}, {"seconds": float("nan")}, {"fetches": 0}, {"list_size": 0}],
+)
 def test_limits_have_to_be_something(wrong: dict[str, Any]) -> None:
     with pytest.raises(ConfigError):
         Online(**wrong)

@@ -16,6 +16,7 @@ import re
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from concurrent.futures import Future, wait
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import islice
@@ -110,15 +111,19 @@ class _Fetching:
     """Those of the certificate that is being asked about."""
 
 
+class _Cut(FetchFailed):
+    """A fetch that was not made, or had little time: it says nothing of the next one."""
+
+
 class Online:
     """What may be fetched, and what has been; one object serves all connections and threads.
 
     Give it to a config as `online`, or call its `verify`. `issuers`, `crls` and `ocsp` say what is fetched
     (RFC 5280, 4.2.2.1 and 4.2.1.13; RFC 6960), `nonce` whether an OCSP response has to have been made for us
     (RFC 9654; most public responders make theirs beforehand). One verdict takes at most `seconds` of waiting
-    and `fetches` documents, and no list may have more than `list_size` bytes. What was fetched is kept as long as it
-    says that it holds, a failure for a minute. `transport` fetches one document within so many seconds, or
-    raises `FetchFailed`; the default is plain HTTP without a proxy.
+    and `fetches` documents, half of either for issuers, and no list may have more than `list_size` bytes. What was
+    fetched is kept as long as it says that it holds, a day at most, and a failure for a minute. `transport` fetches
+    one document within so many seconds, or raises `FetchFailed`; the default is plain HTTP without a proxy.
     """
 
     def __init__(
@@ -133,12 +138,14 @@ class Online:
         list_size: int = 32 << 20,
         transport: Transport = fetch_by_http,
     ) -> None:
-        if seconds <= 0 or fetches < 1 or list_size < 1:
-            raise ConfigError("Online: seconds, fetches and list_size have to be more than nothing.")
+        if not 0 < seconds <= DAY or fetches < 1 or list_size < 1:
+            raise ConfigError("Online: seconds (a day at most), fetches and list_size have to be more than nothing.")
         self._issuers, self._crls, self._ocsp, self._nonce = issuers, crls, ocsp, nonce
         self._seconds, self._fetches, self._list_size = seconds, fetches, list_size
         self._transport = transport
         self._lock = Lock()
+        self._flights: dict[Fetch, Future[bytes | FetchFailed]] = {}
+        """What is being fetched now."""
         self._kept: OrderedDict[_Key, _Kept] = OrderedDict()
         self._sources: OrderedDict[tuple[int, ...], tuple[RevocationSources, object]] = OrderedDict()
         """By the ids of what they are made of, which is kept beside them: so long nothing else has those ids."""
@@ -148,24 +155,43 @@ class Online:
 
     def verify(self, chain: Sequence[Certificate | bytes], **arguments: Unpack[Arguments]) -> Report:
         """As `handclasp.x509.verify`, and what it lacks is fetched; `report.fetched` tells what was."""
-        deadline = time.monotonic() + self._seconds
+        started = time.monotonic()
         steps = self.steps(chain, **arguments)
         try:
             wanted = next(steps)
             while True:
-                wanted = steps.send(self._get(wanted, deadline))
+                wanted = steps.send(self._get(wanted, started))
         except StopIteration as done:
             report: Report = done.value
             return report
 
-    def _get(self, wanted: Fetch, deadline: float) -> bytes | FetchFailed:
-        left = deadline - time.monotonic()
-        if left <= 0:
-            return FetchFailed(f"the {self._seconds:.0f} s for fetching were over")
+    def _get(self, wanted: Fetch, started: float) -> bytes | FetchFailed:
+        """Fetch it, or wait for who is fetching the same."""
+        allowed = self._seconds / 2 if wanted.what == "issuer" else self._seconds
+        while (left := started + allowed - time.monotonic()) > 0:
+            own: Future[bytes | FetchFailed] = Future()
+            with self._lock:
+                flight = self._flights.setdefault(wanted, own)
+            if flight is own:
+                # What had little time says nothing of how the next try ends.
+                return self._fly(wanted, left, own, lasting=left >= allowed / 2)
+            if wait([flight], left).done and not isinstance(answer := flight.result(), _Cut):
+                return answer
+        return _Cut(f"the {allowed:g} s for it were over")
+
+    def _fly(
+        self, wanted: Fetch, left: float, flight: Future[bytes | FetchFailed], *, lasting: bool
+    ) -> bytes | FetchFailed:
+        answer: bytes | FetchFailed = _Cut("the fetching was given up")
         try:
-            return self._transport(wanted, left)
+            answer = self._transport(wanted, left)
         except FetchFailed as error:
-            return error
+            answer = error if lasting else _Cut(str(error))
+        finally:
+            with self._lock:
+                del self._flights[wanted]
+            flight.set_result(answer)
+        return answer
 
     def steps(self, chain: Sequence[Certificate | bytes], **arguments: Unpack[Arguments]) -> Steps:
         """The same with the fetching left to the caller: a generator of each `Fetch`, which returns the report."""
@@ -251,13 +277,18 @@ class Online:
         kept = self._kept.get(key)
         if kept is None or not kept.counts(fetching.now):
             old = None if kept is None else kept.value
-            left, fetching.left = fetching.left, fetching.left - 1
-            if left > 0:
-                kept = _taken((yield fetch), use, old, fetching.now)
-                self._keep(key, kept)
+            # Who its issuer is, is the peer's word: that may not take all that is for lists.
+            if fetching.left > (self._fetches // 2 if fetch.what == "issuer" else 0):
+                fetching.left -= 1
+                answer = yield fetch
+                kept = _taken(answer, use, old, fetching.now)
+                if not isinstance(answer, _Cut):
+                    self._keep(key, kept)
             else:
                 kept = _Kept(old, NO_MORE, 0, 0)
-            if left >= 0:
+            if kept.error is not NO_MORE or all(
+                (one.what, one.error) != (fetch.what, NO_MORE) for one in fetching.made
+            ):
                 fetching.made.append(Fetched(fetch.what, fetch.url, kept.error))
         elif kept.error is not None and all(one.url != fetch.url for one in fetching.made):
             error = f"{kept.error} (so it was less than a minute ago)"

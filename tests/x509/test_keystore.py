@@ -148,6 +148,16 @@ def test_lists_are_read_again_when_they_change(world: World, tmp_path: Path) -> 
         CrlFiles(tmp_path / "none")
 
 
+def test_an_emptied_directory_of_lists_leaves_the_old_ones_in_force(world: World, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="the directory is empty"):
+        CrlFiles(tmp_path)
+    (tmp_path / "crl").write_bytes(world.issuing.make_crl([], number=1))
+    files = CrlFiles(tmp_path)
+    (tmp_path / "crl").unlink()
+    assert len(files.current().crls) == 1
+    assert isinstance(files.error, ConfigError)
+
+
 def test_authorities_are_read_again_when_they_change(world: World, tmp_path: Path) -> None:
     path = tmp_path / "roots.pem"
     path.write_bytes(world.root.certificate_pem)

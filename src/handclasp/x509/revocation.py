@@ -108,12 +108,15 @@ class RevocationSources:
         """All lists in files, or in the files of directories; raises `ConfigError` where one holds none."""
         found: list[Crl] = []
         for path in map(Path, paths):
-            files = sorted(one for one in path.iterdir() if one.is_file()) if path.is_dir() else [path]
-            for file in files:
-                try:
+            file = path
+            try:
+                files = sorted(one for one in path.iterdir() if one.is_file()) if path.is_dir() else [path]
+                if not files:
+                    raise MalformedCrl("the directory is empty.")
+                for file in files:
                     found += Crl.load_all(file.read_bytes())
-                except (OSError, MalformedCrl) as error:
-                    raise ConfigError(f"No CRL could be read from {file}: {error}") from None
+            except (OSError, MalformedCrl) as error:
+                raise ConfigError(f"No CRL could be read from {file}: {error}") from None
         return cls(found)
 
     def of_issuer(self, issuer: tuple[Any, ...]) -> list[Crl]:

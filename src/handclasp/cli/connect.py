@@ -99,6 +99,7 @@ def connect(
         return
     if trace:
         show.steps(err, steps.steps, f"The handshake with {peer}")
+        show.fetched(err, connection.session.peer_report)
         err.print(f"session: {show.session_line(connection.session)}", markup=False)
     elif err.is_terminal and sys.stdin.isatty():
         err.print(f"Connected: {show.session_line(connection.session)}. Ctrl-D ends.", markup=False)
@@ -117,13 +118,20 @@ def split_host(peer: str) -> tuple[str, int]:
 
 def _report_failure(out: Console, error: Exception, steps: StepTrace, trace: bool, as_json: bool) -> None:
     explanation = explain(error, steps)
+    report = error.report if isinstance(error, handclasp.CertificateError) else None
     if as_json:
-        document = {"session": None, "steps": [one.to_dict() for one in steps.steps], "failure": explanation.to_dict()}
+        document = {
+            "session": None,
+            "peer": None if report is None else report.to_dict(),
+            "steps": [one.to_dict() for one in steps.steps],
+            "failure": explanation.to_dict(),
+        }
         typer.echo(json.dumps(document, indent=2))
         return
     if trace:
         show.steps(out, steps.steps, "The handshake, as far as it came")
     out.print("The connection failed.")
+    show.fetched(out, report)
     show.failure(out, explanation)
 
 

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from handclasp.explain import Explanation, Step
 from handclasp.handshake.established import Established
+from handclasp.x509 import Report
 
 __all__ = [
     "EXIT_FAILED",
@@ -101,6 +102,12 @@ def failure(out: Console, explanation: Explanation) -> None:
         out.print("\n".join(f"  {name:>10}  {text}" for name, text in rows if text), markup=False)
         return
     pairs(out, rows)
+
+
+def fetched(out: Console, report: Report | None) -> None:
+    """What was asked of the network for a verdict, a line each."""
+    for one in () if report is None else report.fetched:
+        out.print(f"fetched {one.what} from {one.url}: {one.error or 'good'}", markup=False)
 
 
 def pairs(out: Console, rows: Sequence[tuple[str, str]]) -> None:

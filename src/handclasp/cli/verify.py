@@ -186,8 +186,7 @@ def _print(report: Report) -> None:
         for check in report.checks:
             words = f"{check.name}: {check.verdict.value}: {check.subject}: expected {check.expected}"
             out.print(words + (f", presented {check.presented}" if check.presented else ""), markup=False)
-    for one in report.fetched:
-        out.print(f"fetched {one.what} from {one.url}: {one.error or 'good'}", markup=False)
+    show.fetched(out, report)
     if report.error is None:
         path = " < ".join(one.subject_text for one in report.path or ())
         out.print(f"accepted: {path}", markup=False)

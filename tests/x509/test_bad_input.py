@@ -21,7 +21,9 @@ from hypothesis import strategies as st
 from tests.conftest import World
 from tests.x509.chains import HOST, NOW, Link, key_of, leaf, make_chain
 
+from handclasp.crypto.ffdhe import prime
 from handclasp.errors import UsageError
+from handclasp.wire.iana import NamedGroup
 from handclasp.x509 import DEFAULT, WEB, Certificate, Purpose, Report, TrustStore, Verdict, verify
 from handclasp.x509 import errors as e
 from handclasp.x509.certificate import LARGE, MAX_SIZE, interned
@@ -341,6 +343,26 @@ def test_a_name_of_an_unusual_length_is_judged_and_nobody_warned(oid: x509.Objec
         report = judge(leaf, GOOD.chain[1])
     assert report.accepted
     assert "x" * 70 in report.checks[0].subject
+    assert not seen
+
+
+@pytest.mark.parametrize("kind", ["2a864886f70d010301", "2a8648ce3e0201"], ids=["PKCS #3", "X9.42"])
+def test_a_diffie_hellman_key_is_refused_and_nobody_warned(kind: str) -> None:
+    whole = Certificate(GOOD.chain[0])
+    at, layout = whole._layout.key, whole._layout
+    p = prime(NamedGroup.FFDHE2048)
+    numbers = [p, 2, p >> 1] if kind.endswith("0201") else [p, 2]
+    parameters = tlv(0x30, b"".join(tlv(0x02, one.to_bytes(one.bit_length() // 8 + 1, "big")) for one in numbers))
+    small = tlv(0x02, b"\x05")
+    key = tlv(0x30, tlv(0x30, tlv(0x06, bytes.fromhex(kind)) + parameters) + tlv(0x03, b"\0" + small))
+    start, end = content_of(whole.der, layout.tbs)
+    signed = tlv(0x30, whole.der[start:at] + key + whole.der[after(whole.der, at) : end])
+    der = tlv(0x30, signed + whole.der[layout.outer_algorithm :])
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        assert not judge(der, GOOD.chain[1]).accepted
+        public = Certificate(der).public_key
+    assert type(public).__name__ == "DHPublicKey"
     assert not seen
 
 

@@ -12,10 +12,9 @@ us ask any HTTP server for a document. That is why nothing is fetched unless a c
 from __future__ import annotations
 
 import os
-import re
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import Future, wait
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -24,30 +23,27 @@ from threading import Lock
 from typing import Any, NotRequired, TypedDict, Unpack
 
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
 from cryptography.x509.oid import AuthorityInformationAccessOID
 
 from handclasp.errors import ConfigError, UsageError
-from handclasp.x509.certificate import MAX_SIZE, Certificate, interned
+from handclasp.x509.certificate import Certificate
 from handclasp.x509.crl import Crl
-from handclasp.x509.errors import BadStaple, CertificateError, MalformedCertificate, RevocationUnknown, UnknownAuthority
+from handclasp.x509.errors import BadStaple, CertificateError, RevocationUnknown, UnknownAuthority
 from handclasp.x509.http import Fetch, FetchFailed, fetch_by_http
 from handclasp.x509.names import Address, PeerName
 from handclasp.x509.ocsp import check_response, make_request
+from handclasp.x509.places import access, certificates_in, is_of, open_ends, points
 from handclasp.x509.policy import DEFAULT, Purpose, VerificationPolicy
-from handclasp.x509.quiet import quietly
 from handclasp.x509.report import Fetched, Report
 from handclasp.x509.revocation import RevocationSources, Status
 from handclasp.x509.text import shortened
 from handclasp.x509.trust import TrustStore
 from handclasp.x509.verify import verify
 
-__all__ = ["Online"]
+__all__ = ["Fetch", "FetchFailed", "Online"]
 
 MOST_ISSUERS = 32
 """Certificates of issuers that one document adds to a chain; it may hold any number of others."""
-MOST_PLACES = 8
-"""Addresses of responders, or of its issuer, that one certificate is asked at."""
 MOST_TOLD = 8
 """Failed fetches that an error tells of; the report has all."""
 DAY, MINUTE = 86400.0, 60.0
@@ -226,13 +222,13 @@ class Online:
         self, known: list[bytes], trust: TrustStore, fetching: _Fetching
     ) -> Generator[Fetch, bytes | FetchFailed, list[bytes]]:
         """Certificates of an issuer that the chain leads to and does not have; none where no more can be had."""
-        ends = _open_ends(known, trust)
+        ends = open_ends(known, trust)
         names = {one.issuer_canonical for one in ends}
         for one in ends:
-            for url in _access(one, AuthorityInformationAccessOID.CA_ISSUERS):
+            for url in access(one, AuthorityInformationAccessOID.CA_ISSUERS):
                 fetch = Fetch(url, RESPONSE_SIZE, what="issuer")
-                kept = yield from self._fetched(fetch, b"", fetching, lambda der: (_certificates(der), DAY))
-                new = (other for other in kept.value or () if any(_is_of(other, name) for name in names))
+                kept = yield from self._fetched(fetch, b"", fetching, lambda der: (certificates_in(der), DAY))
+                new = (other for other in kept.value or () if any(is_of(other, name) for name in names))
                 found = list(islice((other.der for other in new if other.der not in known), MOST_ISSUERS))
                 if found:
                     return found
@@ -242,17 +238,17 @@ class Online:
         self, one: Certificate, issuer: Certificate, at: datetime, policy: VerificationPolicy, fetching: _Fetching
     ) -> Generator[Fetch, bytes | FetchFailed, None]:
         """Ask about one certificate: its OCSP responder, and for its lists where that has no answer."""
-        for url in _access(one, AuthorityInformationAccessOID.OCSP) if self._ocsp else ():
+        for url in access(one, AuthorityInformationAccessOID.OCSP) if self._ocsp else ():
             nonce = os.urandom(32) if self._nonce else None
             fetch = Fetch(url, RESPONSE_SIZE, make_request(one, issuer, nonce), "OCSP response")
             use = _response_about(one, issuer, at, nonce, policy)
             kept = yield from self._fetched(fetch, one.fingerprint, fetching, use)
             if kept.error is None:
                 return
-        for urls in _points(one, x509.CRLDistributionPoints) if self._crls else ():
+        for urls in points(one, x509.CRLDistributionPoints) if self._crls else ():
             crl = yield from self._list(urls, fetching)
             if crl is not None:
-                for more in (*_points(one, x509.FreshestCRL), *_points(crl, x509.FreshestCRL)):
+                for more in (*points(one, x509.FreshestCRL), *points(crl, x509.FreshestCRL)):
                     yield from self._list(more, fetching)
 
     def _list(self, urls: list[str], fetching: _Fetching) -> Generator[Fetch, bytes | FetchFailed, Crl | None]:
@@ -383,72 +379,6 @@ def _told(report: Report, fetched: tuple[Fetched, ...]) -> Report:
     if told.error is not None:
         told.error.report = told
     return told
-
-
-def _open_ends(known: list[bytes], trust: TrustStore) -> list[Certificate]:
-    """The certificates between the leaf and nowhere: first those whose issuer is not at hand."""
-    pool = [interned(der) for der in known if len(der) <= MAX_SIZE]
-    met: dict[Certificate, None] = {}
-    missing: list[Certificate] = []
-    waiting = pool[:1]
-    while waiting:
-        one = waiting.pop()
-        try:
-            if one in met or one.is_self_issued:
-                continue
-            met[one] = None
-            above = [other for other in pool if _is_of(other, one.issuer_canonical)]
-            if not above and not trust.issuers_of(one):
-                missing.append(one)
-            waiting += above
-        except MalformedCertificate:
-            continue
-    return missing + [one for one in met if one not in missing]
-
-
-def _is_of(one: Certificate, name: tuple[Any, ...]) -> bool:
-    try:
-        return one.subject_canonical == name
-    except MalformedCertificate:
-        return False
-
-
-def _access(one: Certificate, method: x509.ObjectIdentifier) -> list[str]:
-    """The HTTP addresses of an authority's information access (RFC 5280, 4.2.2.1)."""
-    try:
-        found = one.extension(x509.AuthorityInformationAccess)
-    except MalformedCertificate:
-        return []
-    places = _http(entry.access_location for entry in found or () if entry.access_method == method)
-    return list(islice(places, MOST_PLACES))
-
-
-def _points(one: Certificate | Crl, kind: type[x509.CRLDistributionPoints] | type[x509.FreshestCRL]) -> list[list[str]]:
-    """The HTTP addresses of each distribution point: any one of a point's will do (RFC 5280, 4.2.1.13)."""
-    found = one.extension(kind)
-    return [list(_http(point.full_name or ())) for point in found or ()]
-
-
-_VISIBLE_HTTP = re.compile(r"http://[!-~]{1,2048}", re.IGNORECASE)
-"""What people are shown as it stands, and a server is sent."""
-
-
-def _http(names: Any) -> Iterator[str]:
-    for name in names:
-        if isinstance(name, x509.UniformResourceIdentifier) and _VISIBLE_HTTP.fullmatch(name.value):
-            yield name.value
-
-
-def _certificates(data: bytes) -> list[Certificate]:
-    """One certificate in DER, several in PEM or in a PKCS #7 bag (RFC 5280, 4.2.2.1)."""
-    try:
-        return Certificate.load_all(data)
-    except MalformedCertificate as error:
-        try:
-            with quietly():
-                return [interned(one.public_bytes(Encoding.DER)) for one in pkcs7.load_der_pkcs7_certificates(data)]
-        except Exception:  # the parser's own errors have no common class
-            raise error from None
 
 
 def _list_of(data: bytes, now: float) -> tuple[Crl, float]:

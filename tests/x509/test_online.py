@@ -18,10 +18,12 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
 from cryptography.x509 import ocsp
 from tests.interop.harness import missing
+from tests.pair import Pair
 from tests.x509.web import LEAF_REQUIRED, NOW, REQUIRED, House, Web
 
 import handclasp
 from handclasp.ca import Authority, Issued
+from handclasp.events import HandshakeCompleted
 from handclasp.x509 import (
     DEFAULT,
     Certificate,
@@ -325,3 +327,21 @@ def test_a_path_of_which_nothing_is_known_leads_to_another(web: Web) -> None:
             policy=REQUIRED,
         )
         assert report.accepted, report.error
+
+
+def test_a_resumed_session_is_judged_by_lists_fetched_since(web: Web) -> None:
+    house = House.on(web, crl="ca.crl")
+    web.documents["ca.crl"] = house.crl(at=NOW - timedelta(hours=20), days=1)
+    clock = [NOW.timestamp()]
+    client = handclasp.ClientConfig(trust=house.root.trust, online=Online(), now=lambda: clock[0])
+    server = handclasp.ServerConfig(identities=(house.server.identity,), now=lambda: clock[0])
+    for resumed in (False, True):
+        pair = Pair(client, server, server_name="localhost")
+        pair.shake()
+        done = [event.session.resumed for event in pair.client.events if isinstance(event, HandshakeCompleted)]
+        assert done == [resumed]
+    assert web.asked == ["ca.crl"]
+    clock[0] += 5 * 3600
+    web.documents["ca.crl"] = house.crl(house.server)
+    with pytest.raises(e.CertificateRevoked):
+        Pair(client, server, server_name="localhost").shake()

@@ -13,6 +13,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, NoEncryption, PrivateFormat
+from cryptography.x509 import ocsp
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from tests.conftest import World
 from tests.pair import Pair
@@ -237,6 +238,28 @@ def test_a_server_staples_nothing_that_has_ended(world: World, tmp_path: Path) -
         client = world.client_config(sessions=None, now=config.now, answers={VerifyPeer: asked.append})
         Pair(client, config).shake()
         assert asked[0].ocsp_response == stapled
+
+
+def test_of_two_responses_the_one_that_ends_last_is_stapled(world: World, tmp_path: Path) -> None:
+    world.server.save(tmp_path, "server")
+    short, long = (world.issuing.ocsp_response(world.server.certificate, days=days) for days in (1, 5))
+    for first, second in ((short, long), (long, short)):
+        (tmp_path / "a.ocsp").write_bytes(first)
+        (tmp_path / "b.ocsp").write_bytes(second)
+        assert [one.ocsp_response for one in KeyStore(tmp_path)] == [long]
+
+
+def test_a_response_that_names_no_end_is_stapled_as_long_as_clients_believe_it(world: World) -> None:
+    """A week, as our own do."""
+    leaf, issuer = world.server.certificate.parsed, world.issuing.certificate.parsed
+    builder = ocsp.OCSPResponseBuilder().add_response(
+        leaf, issuer, hashes.SHA1(), ocsp.OCSPCertStatus.GOOD, NOW, None, None, None
+    )
+    builder = builder.responder_id(ocsp.OCSPResponderEncoding.HASH, issuer)
+    made = builder.sign(world.issuing._private_key, hashes.SHA256()).public_bytes(Encoding.DER)
+    identity = replace(world.server.identity, ocsp_response=made)
+    for days, stapled in ((6, made), (8, None)):
+        assert identity.as_of(NOW + timedelta(days=days)).ocsp_response == stapled
 
 
 def test_whatever_is_wrong_with_new_files_the_old_stay_in_force(tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ from handclasp.x509.errors import MalformedCertificate
 from handclasp.x509.keys import MAX_SIZE, KeyFilePolicy, load_private_key, read_key_file
 from handclasp.x509.names import Identities, PeerName, matches
 from handclasp.x509.policy import DEFAULT, Purpose
-from handclasp.x509.revocation import MalformedResponse, single_responses
+from handclasp.x509.revocation import MOST_DAYS, MalformedResponse, single_responses
 from handclasp.x509.rounds import TooMuchWork, check_rounds
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ class Identity:
 
     def as_of(self, at: datetime) -> Identity:
         """The same, without an OCSP response that is no longer in force: its client would refuse it."""
-        if self.ocsp_response is None or at.timestamp() <= _end_of(self.ocsp_response):
+        if self.ocsp_response is None or at.timestamp() <= end_of(self.ocsp_response):
             return self
         return replace(self, ocsp_response=None)
 
@@ -124,12 +124,11 @@ class Identity:
 
 
 @lru_cache(maxsize=256)
-def _end_of(response: bytes) -> float:
-    """When the first answer in an OCSP response ends, in seconds since 1970; never where it does not say."""
+def end_of(response: bytes) -> float:
+    """When the first answer in an OCSP response ends to be believed, in seconds since 1970."""
     try:
-        return min(
-            (one.next_update_utc.timestamp() for one in single_responses(response) if one.next_update_utc), default=inf
-        )
+        found = single_responses(response)
+        return min(((one.next_update_utc or one.this_update_utc + MOST_DAYS).timestamp() for one in found), default=inf)
     except MalformedResponse:
         return inf
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
@@ -24,12 +24,10 @@ from handclasp.x509.checks import Findings, check_signer_path
 from handclasp.x509.errors import BadStaple
 from handclasp.x509.policy import DEFAULT, VerificationPolicy
 from handclasp.x509.quiet import quietly
-from handclasp.x509.revocation import SKEW, RevocationStatus, Status, single_responses
+from handclasp.x509.revocation import MOST_DAYS, SKEW, RevocationStatus, Status, single_responses
 
 __all__ = ["check_response", "is_about", "make_request", "must_staple"]
 
-MOST_DAYS = timedelta(days=7)
-"""How long a response without an end is believed."""
 MAX_SIZE = 1 << 15
 """Bytes of the longest response that is looked at; the parser takes time that grows with the square of it."""
 MOST_CERTIFICATES = 16

@@ -16,7 +16,7 @@ from typing import Any, Generic, TypeVar
 from handclasp.errors import ConfigError
 from handclasp.x509.certificate import Certificate
 from handclasp.x509.errors import CertificateError
-from handclasp.x509.identity import Identity, UnreadableIdentity, public_bytes
+from handclasp.x509.identity import Identity, UnreadableIdentity, end_of, public_bytes
 from handclasp.x509.keys import KeyFilePolicy, MalformedKey, load_private_keys, read_key_file
 from handclasp.x509.ocsp import is_about
 from handclasp.x509.revocation import RevocationSources
@@ -207,8 +207,6 @@ def _keys_in(file: Path, data: bytes, password: bytes | None, exposed: KeyFilePo
 
 
 def _stapled(identity: Identity, staples: list[bytes]) -> Identity:
-    """The identity with the last of the OCSP responses that is about its certificate."""
-    for staple in staples:
-        if is_about(staple, identity.leaf):
-            identity = replace(identity, ocsp_response=staple)
-    return identity
+    """The identity with the OCSP response about its certificate that ends last."""
+    about = [one for one in staples if is_about(one, identity.leaf)]
+    return replace(identity, ocsp_response=max(about, key=end_of)) if about else identity

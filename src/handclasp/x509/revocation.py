@@ -37,6 +37,8 @@ __all__ = [
 
 SKEW = timedelta(minutes=5)
 """How far the clock of an OCSP responder that answers at once may be ahead of ours."""
+MOST_DAYS = timedelta(days=7)
+"""How long an OCSP response without an end is believed."""
 
 MOST_POINTS = 64
 """Distribution points of a certificate; one with more is not looked into."""

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from handclasp.crypto import signatures
-from handclasp.handshake.authenticate13 import check_chain_size
 from handclasp.handshake.errors import IllegalValue
 from handclasp.wire.iana import ClientCertificateType, ProtocolVersion, SignatureScheme
 from handclasp.x509 import Certificate as X509Certificate
@@ -21,7 +20,6 @@ __all__ = [
     "SIGNING_TYPES",
     "authentication_by",
     "authentication_of",
-    "check_chain_size",
     "check_signed",
     "leaf_of",
     "signing_type",

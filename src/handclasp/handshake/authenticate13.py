@@ -6,36 +6,31 @@ Both roles do the same here, so both use this.
 from __future__ import annotations
 
 import hmac
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 from handclasp.crypto import signatures
 from handclasp.crypto.schedule13 import TrafficSecret
-from handclasp.facts import PeerChecked
 from handclasp.handshake.answers import why_none
+from handclasp.handshake.authenticate import check_chain_size, common_schemes, ocsp_of
 from handclasp.handshake.errors import (
-    ChainTooLong,
     ExtensionUnasked,
     FinishedMismatch,
     IllegalValue,
     NoCommonSignatureScheme,
 )
 from handclasp.handshake.flow import Steps, ask, expect
-from handclasp.questions import ChooseCertificate, Sign, VerifyPeer
+from handclasp.questions import ChooseCertificate, Sign
 from handclasp.wire.codec import DecodeError
 from handclasp.wire.extensions import OCSPStatus, SignedCertificateTimestamps, find, pack
 from handclasp.wire.iana import (
     CertificateStatusType,
     ExtensionType,
-    NamedGroup,
     ProtocolVersion,
     SignatureScheme,
 )
 from handclasp.wire.messages import Certificate, CertificateEntry, CertificateVerify, Finished
-from handclasp.wire.messages12 import CertificateStatus
 from handclasp.x509 import Certificate as X509Certificate
-from handclasp.x509 import CertificateError
-from handclasp.x509.certificate import MAX_SIZE, interned
 
 if TYPE_CHECKING:
     from handclasp.facts import Role
@@ -47,13 +42,9 @@ __all__ = [
     "check_chain_limits",
     "check_finished",
     "check_signature",
-    "common_schemes",
-    "no_certificate",
-    "ocsp_of",
     "present_certificate",
     "show_certificate",
     "stapled",
-    "verify_peer",
 ]
 
 TLS13 = ProtocolVersion.TLS13
@@ -69,17 +60,6 @@ def check_chain_limits(side: Side[Any], message: Certificate, allowed: Collectio
     return chain
 
 
-def check_chain_size(side: Side[Any], chain: Sequence[bytes]) -> tuple[bytes, ...]:
-    """The chain, where it is within `Limits`; connections to one peer hold its bytes once between them."""
-    limits = side.config.limits
-    if len(chain) > limits.certificate_chain_length:
-        raise ChainTooLong(f"The peer sent {len(chain)} certificates; the limit is {limits.certificate_chain_length}.")
-    size = sum([len(one) for one in chain])
-    if size > limits.certificate_chain_size:
-        raise ChainTooLong(f"The peer's certificates have {size} bytes; the limit is {limits.certificate_chain_size}.")
-    return tuple([interned(one).der if len(one) <= MAX_SIZE else one for one in chain])
-
-
 def stapled(message: Certificate) -> tuple[bytes | None, tuple[bytes, ...]]:
     """The OCSP response and the SCTs that came with the peer's own certificate."""
     extensions = message.certificate_list[0].extensions
@@ -88,33 +68,6 @@ def stapled(message: Certificate) -> tuple[bytes | None, tuple[bytes, ...]]:
     status = find(extensions, OCSPStatus)
     scts = find(extensions, SignedCertificateTimestamps)
     return None if status is None else ocsp_of(status), () if scts is None else tuple(scts.sct_list)
-
-
-def ocsp_of(status: OCSPStatus | CertificateStatus) -> bytes:
-    """The OCSP response in a status, which is the one kind that we ask for (RFC 6066, 8)."""
-    if status.status_type != CertificateStatusType.OCSP:
-        raise IllegalValue(f"The certificate's status is of type {status.status_type}, which was not asked for.")
-    return status.response
-
-
-def verify_peer(
-    side: Side[Any],
-    role: Role,
-    chain: tuple[bytes, ...],
-    ocsp: bytes | None = None,
-    scts: tuple[bytes, ...] = (),
-    *,
-    resumed: bool = False,
-) -> Steps[Report | None]:
-    """Steps 13 and 17: ask whether this is the peer we want, and tell the observer of the verdict."""
-    name = side.server_name if role == "server" else None
-    try:
-        report: Report | None = yield from ask(side, VerifyPeer(role, chain, name, ocsp, scts, side.now(), resumed))
-    except CertificateError as error:
-        side.note(PeerChecked(error.report))
-        raise
-    side.note(PeerChecked(report))
-    return report
 
 
 def check_signature(
@@ -133,39 +86,6 @@ def check_signature(
     signatures.verify(scheme, key, verify.signature, content)
     side.note_check("CertificateVerify", True, f"signed with {scheme} over the transcript")
     return scheme
-
-
-def common_schemes(
-    ours: tuple[SignatureScheme, ...], theirs: Collection[SignatureScheme]
-) -> tuple[SignatureScheme, ...]:
-    """Schemes that both sides have, ours first."""
-    return tuple([scheme for scheme in ours if scheme in theirs])
-
-
-def no_certificate(
-    side: Side[Any],
-    version: ProtocolVersion,
-    offered: Sequence[SignatureScheme],
-    curves: Sequence[NamedGroup] = (),
-) -> str:
-    """Why none of the server's certificates is for this client: what that verifies, what our keys sign with."""
-    config = side.config
-    made = dict.fromkeys(
-        scheme
-        for one in config.identities
-        for scheme in signatures.schemes_for(one.private_key, version, rsa_pss_key=one.leaf.is_rsa_pss_key)
-    )
-    used = [scheme for scheme in made if scheme in config.signature_schemes]
-    theirs = ", ".join(map(str, offered[:12]))
-    if curves and any(scheme in offered for scheme in used):
-        theirs += f", with ECDSA on {', '.join(map(str, curves))}"
-    if used:
-        ours = f"its certificates' keys sign with {', '.join(map(str, used))}"
-    elif made:
-        ours = f"its keys' {', '.join(map(str, made))} is left out of its signature_schemes"
-    else:
-        ours = "it has none that signs in this version"
-    return f"The client verifies {theirs}; this server has no certificate for that: {ours}."
 
 
 def present_certificate(

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING
 from handclasp.crypto import groups
 from handclasp.crypto.suites import SUITES, SuiteParameters
 from handclasp.handshake.answers import why_none
+from handclasp.handshake.authenticate import check_chain_size, common_schemes, ocsp_of, verify_peer
 from handclasp.handshake.authenticate12 import (
     authentication_of,
-    check_chain_size,
     check_signed,
     leaf_of,
     signing_type,
 )
-from handclasp.handshake.authenticate13 import common_schemes, ocsp_of, verify_peer
 from handclasp.handshake.client13 import accept_alpn
 from handclasp.handshake.errors import (
     CertificateUnwanted,

@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING
 from handclasp.config import ClientAuth
 from handclasp.crypto import groups
 from handclasp.crypto.suites import SUITES, SuiteParameters
+from handclasp.handshake.authenticate import check_chain_size, common_schemes, no_certificate, verify_peer
 from handclasp.handshake.authenticate12 import (
     SIGNING_TYPES,
     authentication_by,
     authentication_of,
-    check_chain_size,
     check_signed,
     leaf_of,
 )
-from handclasp.handshake.authenticate13 import common_schemes, no_certificate, verify_peer
 from handclasp.handshake.errors import (
     CertificateMissing12,
     ExtendedMasterSecretMissing,

@@ -13,15 +13,13 @@ from handclasp.crypto.protection import Opener13, Sealer13
 from handclasp.crypto.schedule13 import EarlySecret, HandshakeSecret, MasterSecret, TrafficSecret
 from handclasp.crypto.suites import SUITES, SuiteParameters
 from handclasp.handshake.after13 import After13, Exporter13
+from handclasp.handshake.authenticate import common_schemes, no_certificate, verify_peer
 from handclasp.handshake.authenticate13 import (
     check_chain_limits,
     check_finished,
     check_signature,
-    common_schemes,
-    no_certificate,
     show_certificate,
     stapled,
-    verify_peer,
 )
 from handclasp.handshake.errors import (
     BinderMismatch,

@@ -1,0 +1,95 @@
+"""What proving who one is has in common in all versions: limits, the verdict on a chain, signature schemes."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING, Any
+
+from handclasp.crypto import signatures
+from handclasp.facts import PeerChecked
+from handclasp.handshake.errors import ChainTooLong, IllegalValue
+from handclasp.handshake.flow import Steps, ask
+from handclasp.questions import VerifyPeer
+from handclasp.wire.extensions import OCSPStatus
+from handclasp.wire.iana import CertificateStatusType, NamedGroup, ProtocolVersion, SignatureScheme
+from handclasp.wire.messages12 import CertificateStatus
+from handclasp.x509 import CertificateError
+from handclasp.x509.certificate import MAX_SIZE, interned
+
+if TYPE_CHECKING:
+    from handclasp.facts import Role
+    from handclasp.handshake.side import Side
+    from handclasp.x509 import Report
+
+__all__ = ["check_chain_size", "common_schemes", "no_certificate", "ocsp_of", "verify_peer"]
+
+
+def check_chain_size(side: Side[Any], chain: Sequence[bytes]) -> tuple[bytes, ...]:
+    """The chain, where it is within `Limits`; connections to one peer hold its bytes once between them."""
+    limits = side.config.limits
+    if len(chain) > limits.certificate_chain_length:
+        raise ChainTooLong(f"The peer sent {len(chain)} certificates; the limit is {limits.certificate_chain_length}.")
+    size = sum([len(one) for one in chain])
+    if size > limits.certificate_chain_size:
+        raise ChainTooLong(f"The peer's certificates have {size} bytes; the limit is {limits.certificate_chain_size}.")
+    return tuple([interned(one).der if len(one) <= MAX_SIZE else one for one in chain])
+
+
+def ocsp_of(status: OCSPStatus | CertificateStatus) -> bytes:
+    """The OCSP response in a status, which is the one kind that we ask for (RFC 6066, 8)."""
+    if status.status_type != CertificateStatusType.OCSP:
+        raise IllegalValue(f"The certificate's status is of type {status.status_type}, which was not asked for.")
+    return status.response
+
+
+def verify_peer(
+    side: Side[Any],
+    role: Role,
+    chain: tuple[bytes, ...],
+    ocsp: bytes | None = None,
+    scts: tuple[bytes, ...] = (),
+    *,
+    resumed: bool = False,
+) -> Steps[Report | None]:
+    """Steps 13 and 17: ask whether this is the peer we want, and tell the observer of the verdict."""
+    name = side.server_name if role == "server" else None
+    try:
+        report: Report | None = yield from ask(side, VerifyPeer(role, chain, name, ocsp, scts, side.now(), resumed))
+    except CertificateError as error:
+        side.note(PeerChecked(error.report))
+        raise
+    side.note(PeerChecked(report))
+    return report
+
+
+def common_schemes(
+    ours: tuple[SignatureScheme, ...], theirs: Collection[SignatureScheme]
+) -> tuple[SignatureScheme, ...]:
+    """Schemes that both sides have, ours first."""
+    return tuple([scheme for scheme in ours if scheme in theirs])
+
+
+def no_certificate(
+    side: Side[Any],
+    version: ProtocolVersion,
+    offered: Sequence[SignatureScheme],
+    curves: Sequence[NamedGroup] = (),
+) -> str:
+    """Why none of the server's certificates is for this client: what that verifies, what our keys sign with."""
+    config = side.config
+    made = dict.fromkeys(
+        scheme
+        for one in config.identities
+        for scheme in signatures.schemes_for(one.private_key, version, rsa_pss_key=one.leaf.is_rsa_pss_key)
+    )
+    used = [scheme for scheme in made if scheme in config.signature_schemes]
+    theirs = ", ".join(map(str, offered[:12]))
+    if curves and any(scheme in offered for scheme in used):
+        theirs += f", with ECDSA on {', '.join(map(str, curves))}"
+    if used:
+        ours = f"its certificates' keys sign with {', '.join(map(str, used))}"
+    elif made:
+        ours = f"its keys' {', '.join(map(str, made))} is left out of its signature_schemes"
+    else:
+        ours = "it has none that signs in this version"
+    return f"The client verifies {theirs}; this server has no certificate for that: {ours}."

@@ -68,7 +68,6 @@ class Engine:
     """The inside of one connection; see `Connection` for what callers do with it."""
 
     __slots__ = (
-        "_after",
         "_config",
         "_counts",
         "_error",

@@ -1,7 +1,7 @@
 """What TLS 1.3 still says once the handshake is over: tickets and new keys (RFC 8446, 4.6).
 
-These messages are in no transcript. The connection hands them to `After13.receive`; nothing here
-waits, so it is an object and not a generator.
+These messages are in no transcript, and nothing here waits: so it is an object that the engine asks,
+and not a generator.
 """
 
 from __future__ import annotations

@@ -244,9 +244,9 @@ def test_client_replays_the_resumption_with_early_data() -> None:
     assert sent == trace["client hello record"] + trace["early data record"]
     begin = client13.begin_second_flight
 
-    def end_early_data(side: Any, keys: Any) -> None:
+    def end_early_data(side: Any, suite: Any, sealer: Any) -> None:
         side.send(EndOfEarlyData())
-        begin(side, keys)
+        begin(side, suite, sealer)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(client13, "begin_second_flight", end_early_data)

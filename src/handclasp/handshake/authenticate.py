@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
+from handclasp.config import ClientAuth
 from handclasp.crypto import signatures
 from handclasp.facts import PeerChecked
-from handclasp.handshake.errors import ChainTooLong, IllegalValue
+from handclasp.handshake.errors import ChainTooLong, FinishedMismatch, IllegalValue
+from handclasp.handshake.established import Peer
 from handclasp.handshake.flow import Steps, ask
 from handclasp.questions import VerifyPeer
+from handclasp.wire.codec import DecodeError
 from handclasp.wire.extensions import OCSPStatus
 from handclasp.wire.iana import CertificateStatusType, NamedGroup, ProtocolVersion, SignatureScheme
+from handclasp.wire.messages import Finished
 from handclasp.wire.messages12 import CertificateStatus
 from handclasp.x509 import CertificateError
 from handclasp.x509.certificate import MAX_SIZE, interned
@@ -19,9 +24,18 @@ from handclasp.x509.certificate import MAX_SIZE, interned
 if TYPE_CHECKING:
     from handclasp.facts import Role
     from handclasp.handshake.side import Side
+    from handclasp.sessions import Session
     from handclasp.x509 import Report
 
-__all__ = ["check_chain_size", "common_schemes", "no_certificate", "ocsp_of", "verify_peer"]
+__all__ = [
+    "check_chain_size",
+    "check_verify_data",
+    "common_schemes",
+    "no_certificate",
+    "ocsp_of",
+    "recall_peer",
+    "verify_peer",
+]
 
 
 def check_chain_size(side: Side[Any], chain: Sequence[bytes]) -> tuple[bytes, ...]:
@@ -60,6 +74,25 @@ def verify_peer(
         raise
     side.note(PeerChecked(report))
     return report
+
+
+def recall_peer(side: Side[Any], role: Role, session: Session) -> Steps[Peer]:
+    """A resumed session: the peer showed its certificates in the first, and they have to be good still."""
+    chain = tuple(session.peer_chain)
+    peer = Peer(chain, since=session.began)
+    if chain and (role == "server" or side.config.client_auth is not ClientAuth.NONE):
+        peer.report = yield from verify_peer(side, role, chain, resumed=True)
+    return peer
+
+
+def check_verify_data(side: Side[Any], finished: Finished, wanted: bytes) -> None:
+    """The peer saw the handshake that we saw (RFC 8446, 4.4.4; RFC 5246, 7.4.9)."""
+    if len(finished.verify_data) != len(wanted):
+        raise DecodeError(f"Finished has {len(finished.verify_data)} bytes where {len(wanted)} belong.")
+    if not hmac.compare_digest(finished.verify_data, wanted):
+        side.note_check("Finished", False, "it does not cover the handshake we saw")
+        raise FinishedMismatch("The peer's Finished does not cover the handshake that we saw.")
+    side.note_check("Finished", True, "it covers the whole handshake")
 
 
 def common_schemes(

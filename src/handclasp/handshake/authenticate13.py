@@ -5,23 +5,20 @@ Both roles do the same here, so both use this.
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 from handclasp.crypto import signatures
 from handclasp.crypto.schedule13 import TrafficSecret
 from handclasp.handshake.answers import why_none
-from handclasp.handshake.authenticate import check_chain_size, common_schemes, ocsp_of
+from handclasp.handshake.authenticate import check_chain_size, check_verify_data, common_schemes, ocsp_of
 from handclasp.handshake.errors import (
     ExtensionUnasked,
-    FinishedMismatch,
     IllegalValue,
     NoCommonSignatureScheme,
 )
 from handclasp.handshake.flow import Steps, ask, expect
 from handclasp.questions import ChooseCertificate, Sign
-from handclasp.wire.codec import DecodeError
 from handclasp.wire.extensions import OCSPStatus, SignedCertificateTimestamps, find, pack
 from handclasp.wire.iana import (
     CertificateStatusType,
@@ -140,9 +137,4 @@ def check_finished(side: Side[Any], secret: TrafficSecret) -> Steps[None]:
     """The peer saw the handshake that we saw (RFC 8446, 4.4.4)."""
     wanted = secret.verify_data(side.transcript.digest())
     finished = yield from expect(Finished)
-    if len(finished.verify_data) != len(wanted):
-        raise DecodeError(f"Finished has {len(finished.verify_data)} bytes where {len(wanted)} belong.")
-    if not hmac.compare_digest(finished.verify_data, wanted):
-        side.note_check("Finished", False, "it does not cover the handshake we saw")
-        raise FinishedMismatch("The peer's Finished does not cover the handshake that we saw.")
-    side.note_check("Finished", True, "it covers the whole handshake")
+    check_verify_data(side, finished, wanted)

@@ -8,14 +8,13 @@ from handclasp.handshake import client12, client13
 from handclasp.handshake.errors import (
     DowngradeDetected,
     ExtensionMissing,
-    ExtensionUnasked,
     IllegalValue,
     VersionUnasked,
 )
 from handclasp.handshake.flow import Steps, expect
-from handclasp.handshake.offer import Offer, say_hello
+from handclasp.handshake.offer import Offer, check_answer, say_hello
 from handclasp.wire.extensions import SupportedVersionsServerHello, find
-from handclasp.wire.iana import CompressionMethod, ExtensionType, ProtocolVersion
+from handclasp.wire.iana import ProtocolVersion
 from handclasp.wire.messages import DOWNGRADE_TLS11, DOWNGRADE_TLS12, ServerHello
 
 if TYPE_CHECKING:
@@ -40,7 +39,7 @@ def handshake(side: ClientSide) -> Steps[Established]:
 
 def accept_version(side: ClientSide, offer: Offer, hello: ServerHello) -> ProtocolVersion:
     """The server's version, where we offered it and nobody talked the two of us down to it."""
-    check_hello(offer, hello)
+    check_answer(offer, hello)
     answer = find(hello.extensions, SupportedVersionsServerHello)
     version = hello.legacy_version if answer is None else answer.selected_version
     offered = side.config.versions
@@ -58,14 +57,3 @@ def accept_version(side: ClientSide, offer: Offer, hello: ServerHello) -> Protoc
             f"The server chose {version} and marked that it speaks TLS 1.3, which this client offered."
         )
     return version
-
-
-def check_hello(offer: Offer, hello: ServerHello) -> None:
-    """What holds for a ServerHello of any version."""
-    if hello.cipher_suite not in offer.hello.cipher_suites:
-        raise IllegalValue(f"The server chose {hello.cipher_suite}, which was not offered.")
-    if hello.legacy_compression_method != CompressionMethod.NULL:
-        raise IllegalValue(f"The server chose compression method {hello.legacy_compression_method}.")
-    for extension in hello.extensions:
-        if extension not in offer.hello.extensions and not (extension == ExtensionType.COOKIE and hello.is_retry):
-            raise ExtensionUnasked(f"The server answers with {extension}, which was not offered.")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from handclasp.crypto import groups
 from handclasp.crypto.suites import SUITES, SuiteParameters
 from handclasp.handshake.answers import why_none
-from handclasp.handshake.authenticate import check_chain_size, common_schemes, ocsp_of, verify_peer
+from handclasp.handshake.authenticate import check_chain_size, common_schemes, ocsp_of, recall_peer, verify_peer
 from handclasp.handshake.authenticate12 import (
     authentication_of,
     check_signed,
@@ -124,7 +124,7 @@ def handshake(side: ClientSide, offer: Offer, hello: ServerHello) -> Steps[Estab
     ticket = (yield from expect(NewSessionTicket12)) if agreed.ticket_follows else None
     yield from keys.check_finished(side)  # steps 19, 21
     yield from keep_session(side, hello, agreed, keys, peer, ticket)
-    return established(side, agreed, keys, peer, group, ours, resumed=False)  # step 22
+    return keys.establish(side, peer, group, agreed.alpn, finished_bytes=ours)  # step 22
 
 
 def accept_hello(side: ClientSide, offer: Offer, hello: ServerHello) -> Agreed:
@@ -182,17 +182,15 @@ def resumed_session(side: ClientSide, offer: Offer, hello: ServerHello, agreed: 
 def resume(side: ClientSide, offer: Offer, hello: ServerHello, agreed: Agreed, session: Session) -> Steps[Established]:
     """The short handshake: the server finishes first (RFC 5246, 7.3)."""
     side.transcript.forget_messages()
-    chain = tuple(session.peer_chain)
-    peer = Peer(chain, since=session.began)
-    if chain:
-        peer.report = yield from verify_peer(side, "server", chain, resumed=True)
+    peer = yield from recall_peer(side, "server", session)
     keys = Keys12(side, agreed.suite, session.secret, side.client_random, hello.random)
     ticket = (yield from expect(NewSessionTicket12)) if agreed.ticket_follows else None
     first = yield from keys.check_finished(side)
     keys.send_finished(side)
     if ticket is not None:
         yield from keep_session(side, hello, agreed, keys, peer, ticket)
-    return established(side, agreed, keys, peer, None, first, resumed=True)
+    first = first if agreed.extended else b""
+    return keys.establish(side, peer, None, agreed.alpn, finished_bytes=first, resumed=True)
 
 
 def receive_certificate(side: ClientSide, agreed: Agreed) -> Steps[Peer]:
@@ -293,29 +291,3 @@ def keep_session(
         session_id=b"" if by_ticket else hello.legacy_session_id_echo,
     )
     yield from ask(side, KeepSession(session, side.server_name, None))
-
-
-def established(
-    side: ClientSide,
-    agreed: Agreed,
-    keys: Keys12,
-    peer: Peer,
-    group: NamedGroup | None,
-    first_finished: bytes,
-    *,
-    resumed: bool,
-) -> Established:
-    """What stays."""
-    return Established(
-        version=TLS12,
-        cipher_suite=agreed.suite.suite,
-        group=group,
-        signature_scheme=peer.scheme,
-        alpn=agreed.alpn,
-        server_name=side.server_name,
-        resumed=resumed,
-        peer_chain=peer.chain,
-        peer_report=peer.report,
-        exporter=keys.exporter(),
-        finished_bytes=first_finished if agreed.extended or not resumed else b"",
-    )

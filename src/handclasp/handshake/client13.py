@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from handclasp.crypto.protection import Opener13, Sealer13
-from handclasp.crypto.schedule13 import EarlySecret, HandshakeSecret, MasterSecret, TrafficSecret
+from handclasp.crypto.schedule13 import EarlySecret
 from handclasp.crypto.suites import SUITES, SuiteParameters
-from handclasp.handshake.after13 import After13, Exporter13
-from handclasp.handshake.authenticate import verify_peer
+from handclasp.handshake.authenticate import recall_peer, verify_peer
 from handclasp.handshake.authenticate13 import (
     check_chain_limits,
     check_finished,
@@ -27,8 +25,10 @@ from handclasp.handshake.errors import (
 )
 from handclasp.handshake.established import Established, Peer
 from handclasp.handshake.flow import Steps, expect, maybe
-from handclasp.handshake.offer import Offer, say_hello_again
+from handclasp.handshake.keys13 import Keys13
+from handclasp.handshake.offer import Offer, check_answer, say_hello_again
 from handclasp.questions import ChooseCertificate
+from handclasp.sessions import Session
 from handclasp.wire.codec import DecodeError
 from handclasp.wire.extensions import (
     ALPN,
@@ -44,7 +44,7 @@ from handclasp.wire.extensions import (
     check_empty,
     find,
 )
-from handclasp.wire.iana import CompressionMethod, ExtensionType, NamedGroup, ProtocolVersion
+from handclasp.wire.iana import ExtensionType, NamedGroup, ProtocolVersion
 from handclasp.wire.messages import (
     Certificate,
     CertificateRequest,
@@ -79,46 +79,33 @@ IN_ENCRYPTED_EXTENSIONS = frozenset(
 """Of the extensions we could offer, those that may be answered there (RFC 8446, 4.2)."""
 
 
-@dataclass(slots=True)
-class Keys:
-    """What both sides know once the server has answered."""
-
-    suite: SuiteParameters
-    group: NamedGroup | None
-    resumed: bool
-    handshake: HandshakeSecret = field(repr=False)
-    client: TrafficSecret = field(repr=False)
-    server: TrafficSecret = field(repr=False)
-    sealer: Sealer13 = field(repr=False)
-    """For the second flight, and for an alert before it."""
-
-
 def handshake(side: ClientSide, offer: Offer, hello: ServerHello) -> Steps[Established]:
     """From the server's first answer to an established session."""
     if hello.is_retry:
         hello = yield from retry(side, offer, hello)
-    keys = agree(side, offer, hello)  # steps 6-8, 10, 15
+    keys, sealer = agree(side, offer, hello)  # steps 6-8, 10, 15
+    suite = keys.suite
     alpn = accept_extensions(side, offer, (yield from expect(EncryptedExtensions)))
-    if keys.resumed:
-        request, peer = None, (yield from recall_server(side, offer))
+    if keys.session is not None:
+        request, peer = None, (yield from recall_peer(side, "server", keys.session))
     else:
         request = yield from maybe(CertificateRequest)  # step 11
         peer = yield from authenticate_server(side)  # steps 9, 13
     yield from check_finished(side, keys.server)  # steps 19, 21
-    master = keys.handshake.master()
-    covered = side.transcript.digest()
-    server = read_application(side, keys, master, covered)
-    begin_second_flight(side, keys)
+    application = keys.application(side)
+    side.read_with(Opener13(suite, *application.server.key_iv(suite)), "application", suite.suite)
+    begin_second_flight(side, suite, sealer)
     if request is not None:
         yield from answer_request(side, request)  # step 14
-    return finish(side, keys, master, covered, server, peer, alpn)  # steps 16, 22
+    side.send(Finished(keys.client.verify_data(side.transcript.digest())))  # step 16
+    return keys.establish(side, application, peer, alpn)  # step 22
 
 
 def retry(side: ClientSide, offer: Offer, request: ServerHello) -> Steps[ServerHello]:
     """HelloRetryRequest: the hello once more, with what the server misses (RFC 8446, 4.1.4)."""
     check_suite(offer, request)
     suite = SUITES[request.cipher_suite]
-    check_extensions(offer, request, IN_RETRY)
+    check_extensions(request, IN_RETRY)
     share = find(request.extensions, KeyShareHelloRetryRequest)
     cookie = find(request.extensions, Cookie)
     group = None if share is None else share.selected_group
@@ -142,6 +129,7 @@ def check_after_retry(offer: Offer, request: ServerHello, hello: ServerHello, gr
     """What the answer to the second hello has to keep."""
     if hello.is_retry:
         raise SecondRetry("The server asks for a third hello; one retry is allowed.")
+    check_answer(offer, hello)
     version = find(hello.extensions, SupportedVersionsServerHello)
     if version is None or version.selected_version != TLS13:
         raise IllegalChange("The server left TLS 1.3 after its HelloRetryRequest.")
@@ -155,69 +143,63 @@ def check_after_retry(offer: Offer, request: ServerHello, hello: ServerHello, gr
 def check_suite(offer: Offer, hello: ServerHello) -> None:
     """A TLS 1.3 hello carries a TLS 1.3 suite and gives our session ID back (RFC 8446, 4.1.3)."""
     suite = SUITES.get(hello.cipher_suite)
-    if suite is None or suite.version != TLS13 or hello.cipher_suite not in offer.hello.cipher_suites:
-        raise IllegalValue(f"The server chose {hello.cipher_suite}, which is not for TLS 1.3 or not offered.")
+    if suite is None or suite.version != TLS13:
+        raise IllegalValue(f"The server chose {hello.cipher_suite}, which is not for TLS 1.3.")
     if hello.legacy_session_id_echo != offer.hello.legacy_session_id:
         raise IllegalValue("The server's hello does not give back our session ID.")
     if hello.legacy_version != ProtocolVersion.TLS12:
         raise IllegalValue(f"The server's hello has legacy_version {hello.legacy_version}.")
-    if hello.legacy_compression_method != CompressionMethod.NULL:
-        raise IllegalValue(f"The server chose compression method {hello.legacy_compression_method}.")
 
 
-def check_extensions(offer: Offer, hello: ServerHello, allowed: frozenset[ExtensionType]) -> None:
-    """No extension that was not offered or has no place in this form of the hello (RFC 8446, 4.2)."""
+def check_extensions(hello: ServerHello, allowed: frozenset[ExtensionType]) -> None:
+    """No extension that has no place in this form of the hello (RFC 8446, 4.2)."""
     for extension in hello.extensions:
-        if extension in allowed and (extension in offer.hello.extensions or extension == ExtensionType.COOKIE):
-            continue
-        if extension in offer.hello.extensions:
+        if extension not in allowed:
             raise ExtensionNotAllowed(
                 f"The server put {extension} into its {'HelloRetryRequest' if hello.is_retry else 'ServerHello'}."
             )
-        raise ExtensionUnasked(f"The server answers with {extension}, which was not offered.")
 
 
-def agree(side: ClientSide, offer: Offer, hello: ServerHello) -> Keys:
-    """Both halves of the key exchange are here: make the handshake keys (RFC 8446, 7.1)."""
+def agree(side: ClientSide, offer: Offer, hello: ServerHello) -> tuple[Keys13, Sealer13]:
+    """Both halves of the key exchange are here: make the handshake keys (RFC 8446, 7.1).
+
+    The sealer is for the second flight, and for an alert before it.
+    """
     check_suite(offer, hello)
     suite = SUITES[hello.cipher_suite]
-    check_extensions(offer, hello, IN_SERVER_HELLO)
+    check_extensions(hello, IN_SERVER_HELLO)
     side.transcript.start(suite.hash_name)
-    early, resumed = accept_psk(side, offer, hello, suite)
-    shared, group = exchange(side, offer, hello, resumed)
-    secret = early.handshake(shared)
-    covered = side.transcript.digest()
-    client, server = secret.client_traffic(covered), secret.server_traffic(covered)
-    sealer = Sealer13(suite, *client.key_iv(suite))
-    keys = Keys(suite, group, resumed, secret, client, server, sealer)
-    if side.config.middlebox_compatibility and not side.ccs_sent:
-        side.send_change_cipher_spec()  # before all that is protected, an alert too (RFC 8446, D.4)
-    side.records.next_sealer = sealer
+    early, session = accept_psk(side, offer, hello, suite)
+    shared, group = exchange(side, offer, hello, resumed=session is not None)
     possible = side.config.suites_for(TLS13)
     side.note_choice("cipher_suite", "server", possible, possible, suite.suite, "the server's choice")
-    side.note_secret("CLIENT_HANDSHAKE_TRAFFIC_SECRET", keys.client.secret)
-    side.note_secret("SERVER_HANDSHAKE_TRAFFIC_SECRET", keys.server.secret)
+    keys = Keys13.agreed(side, suite, group, session, early, shared)
+    if side.config.middlebox_compatibility and not side.ccs_sent:
+        side.send_change_cipher_spec()  # before all that is protected, an alert too (RFC 8446, D.4)
+    side.records.next_sealer = sealer = Sealer13(suite, *keys.client.key_iv(suite))
     side.read_with(Opener13(suite, *keys.server.key_iv(suite)), "handshake", suite.suite)
-    return keys
+    return keys, sealer
 
 
-def accept_psk(side: ClientSide, offer: Offer, hello: ServerHello, suite: SuiteParameters) -> tuple[EarlySecret, bool]:
-    """Did the server take our session?"""
+def accept_psk(
+    side: ClientSide, offer: Offer, hello: ServerHello, suite: SuiteParameters
+) -> tuple[EarlySecret, Session | None]:
+    """Our session, where the server took it, and the secret to begin with."""
     selected = find(hello.extensions, SelectedPsk)
     if selected is None:
         if offer.early is not None:
             side.note_choice("session", "server", ("ticket",), (), None, "the server did not take the ticket")
-        return EarlySecret.of(suite.hash_name), False
+        return EarlySecret.of(suite.hash_name), None
     if offer.early is None or offer.session is None or selected.selected_identity != 0:
         raise IllegalValue(f"The server took our key number {selected.selected_identity}, which was not offered.")
     if SUITES[offer.session.cipher_suite].hash_name != suite.hash_name:
         raise IllegalValue(f"The server took a session with {suite.suite}, whose hash is another than the session's.")
     side.note_choice("session", "server", ("ticket",), ("ticket",), "ticket", "the server knows the ticket")
-    return offer.early, True
+    return offer.early, offer.session
 
 
 def exchange(
-    side: ClientSide, offer: Offer, hello: ServerHello, resumed: bool
+    side: ClientSide, offer: Offer, hello: ServerHello, *, resumed: bool
 ) -> tuple[bytes | None, NamedGroup | None]:
     """The shared secret of the key exchange; None where a PSK is used alone."""
     share = find(hello.extensions, KeyShareServerHello)
@@ -279,26 +261,6 @@ def authenticate_server(side: ClientSide) -> Steps[Peer]:
     return Peer(chain, report, scheme)
 
 
-def recall_server(side: ClientSide, offer: Offer) -> Steps[Peer]:
-    """A resumed session: the certificates are those of the first one, and have to be good still."""
-    session = offer.session
-    assert session is not None  # or there would be no resumption
-    chain = tuple(session.peer_chain)
-    if not chain:
-        return Peer(since=session.began)
-    report = yield from verify_peer(side, "server", chain, resumed=True)
-    return Peer(chain, report, since=session.began)
-
-
-def read_application(side: ClientSide, keys: Keys, master: MasterSecret, covered: bytes) -> TrafficSecret:
-    """The server writes data from here on; bytes after its Finished are refused before we send ours."""
-    server = master.server_traffic(covered)
-    side.note_secret("SERVER_TRAFFIC_SECRET_0", server.secret)
-    suite = keys.suite
-    side.read_with(Opener13(suite, *server.key_iv(suite)), "application", suite.suite)
-    return server
-
-
 def answer_request(side: ClientSide, request: CertificateRequest) -> Steps[None]:
     """Step 14: show the certificate that the server will like best, or none."""
     if request.certificate_request_context:
@@ -321,45 +283,6 @@ def answer_request(side: ClientSide, request: CertificateRequest) -> Steps[None]
     yield from present_certificate(side, question, request.certificate_request_context, request.extensions)
 
 
-def begin_second_flight(side: ClientSide, keys: Keys) -> None:
+def begin_second_flight(side: ClientSide, suite: SuiteParameters, sealer: Sealer13) -> None:
     """From here on the client writes protected records."""
-    side.write_with(keys.sealer, "handshake", keys.suite.suite)
-
-
-def finish(
-    side: ClientSide,
-    keys: Keys,
-    master: MasterSecret,
-    covered: bytes,
-    server: TrafficSecret,
-    peer: Peer,
-    alpn: str | None,
-) -> Established:
-    """Our Finished, then our application key; `covered` is the transcript up to the server's Finished."""
-    suite = keys.suite
-    side.send(Finished(keys.client.verify_data(side.transcript.digest())))
-    client = master.client_traffic(covered)
-    exporter = Exporter13(suite.hash_name, master.exporter(covered))
-    side.note_secret("CLIENT_TRAFFIC_SECRET_0", client.secret)
-    side.note_secret("EXPORTER_SECRET", exporter.secret)
-    side.write_with(Sealer13(suite, *client.key_iv(suite)), "application", suite.suite)
-    return Established(
-        version=TLS13,
-        cipher_suite=suite.suite,
-        group=keys.group,
-        signature_scheme=peer.scheme,
-        alpn=alpn,
-        server_name=side.server_name,
-        resumed=keys.resumed,
-        peer_chain=peer.chain,
-        peer_report=peer.report,
-        exporter=exporter,
-        after=After13(
-            role="client",
-            suite=suite,
-            reads=server,
-            writes=client,
-            resumption=master.resumption(side.transcript.digest()),
-            since=peer.since or side.now_ms(),
-        ),
-    )
+    side.write_with(sealer, "handshake", suite.suite)

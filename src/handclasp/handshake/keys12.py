@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import hmac
 from typing import TYPE_CHECKING, Any
 
 from handclasp.crypto import prf12
 from handclasp.crypto.protection import Opener12, Sealer12
 from handclasp.crypto.suites import SuiteParameters
-from handclasp.handshake.errors import FinishedMismatch
+from handclasp.handshake.authenticate import check_verify_data
+from handclasp.handshake.established import Established, Peer
 from handclasp.handshake.flow import Steps, expect, expect_change_cipher_spec
-from handclasp.wire.codec import DecodeError
+from handclasp.wire.iana import NamedGroup, ProtocolVersion
 from handclasp.wire.messages import Finished
 
 if TYPE_CHECKING:
@@ -93,10 +93,32 @@ class Keys12:
         side.read_with(Opener12(self.suite, key, iv), "application", self.suite.suite)
         wanted = prf12.verify_data(self.suite.hash_name, self.master, peer, side.transcript.digest())
         finished = yield from expect(Finished)
-        if len(finished.verify_data) != len(wanted):
-            raise DecodeError(f"Finished has {len(finished.verify_data)} bytes where {len(wanted)} belong.")
-        if not hmac.compare_digest(finished.verify_data, wanted):
-            side.note_check("Finished", False, "it does not cover the handshake we saw")
-            raise FinishedMismatch("The peer's Finished does not cover the handshake that we saw.")
-        side.note_check("Finished", True, "it covers the whole handshake")
+        check_verify_data(side, finished, wanted)
         return wanted
+
+    def establish(
+        self,
+        side: Side[Any],
+        peer: Peer,
+        group: NamedGroup | None,
+        alpn: str | None,
+        *,
+        finished_bytes: bytes,
+        session_id: bytes = b"",
+        resumed: bool = False,
+    ) -> Established:
+        """All that stays."""
+        return Established(
+            version=ProtocolVersion.TLS12,
+            cipher_suite=self.suite.suite,
+            group=group,
+            signature_scheme=peer.scheme,
+            alpn=alpn,
+            server_name=side.server_name,
+            resumed=resumed,
+            peer_chain=peer.chain,
+            peer_report=peer.report,
+            exporter=self.exporter(),
+            session_id=session_id,
+            finished_bytes=finished_bytes,
+        )

@@ -13,6 +13,7 @@ from handclasp.crypto import groups
 from handclasp.crypto.groups import KeyShare
 from handclasp.crypto.schedule13 import EarlySecret
 from handclasp.crypto.suites import SUITES
+from handclasp.handshake.errors import ExtensionUnasked, IllegalValue
 from handclasp.handshake.flow import Steps, ask
 from handclasp.questions import FindSession
 from handclasp.sessions import Session
@@ -44,13 +45,13 @@ from handclasp.wire.iana import (
     PskKeyExchangeMode,
     ServerNameType,
 )
-from handclasp.wire.messages import ClientHello
+from handclasp.wire.messages import ClientHello, ServerHello
 from handclasp.x509.names import PeerName
 
 if TYPE_CHECKING:
     from handclasp.handshake.side import ClientSide
 
-__all__ = ["Offer", "say_hello", "say_hello_again"]
+__all__ = ["Offer", "check_answer", "say_hello", "say_hello_again"]
 
 TLS12, TLS13 = ProtocolVersion.TLS12, ProtocolVersion.TLS13
 
@@ -109,6 +110,17 @@ def say_hello_again(side: ClientSide, offer: Offer, group: NamedGroup | None, co
         _add_psk(side, offer)
     side.records.version = b"\x03\x03"
     side.send(offer.hello)
+
+
+def check_answer(offer: Offer, hello: ServerHello) -> None:
+    """What holds for a ServerHello of any version."""
+    if hello.cipher_suite not in offer.hello.cipher_suites:
+        raise IllegalValue(f"The server chose {hello.cipher_suite}, which was not offered.")
+    if hello.legacy_compression_method != CompressionMethod.NULL:
+        raise IllegalValue(f"The server chose compression method {hello.legacy_compression_method}.")
+    for extension in hello.extensions:
+        if extension not in offer.hello.extensions and not (extension == ExtensionType.COOKIE and hello.is_retry):
+            raise ExtensionUnasked(f"The server answers with {extension}, which was not offered.")
 
 
 def _usable(side: ClientSide, session: Session) -> bool:

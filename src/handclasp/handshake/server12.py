@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from handclasp.config import ClientAuth
 from handclasp.crypto import groups
 from handclasp.crypto.suites import SUITES, SuiteParameters
-from handclasp.handshake.authenticate import check_chain_size, common_schemes, no_certificate, verify_peer
+from handclasp.handshake.authenticate import check_chain_size, common_schemes, no_certificate, recall_peer, verify_peer
 from handclasp.handshake.authenticate12 import (
     SIGNING_TYPES,
     authentication_by,
@@ -115,7 +115,7 @@ def handshake(side: ServerSide, hello: ClientHello, alpn: str | None) -> Steps[E
     first = yield from keys.check_finished(side)  # steps 16, 20
     yield from give_ticket(side, hello, keys, peer, alpn, extended, session_id)
     keys.send_finished(side)  # step 19
-    return established(side, keys, peer, choice.group, alpn, first, session_id)  # step 22
+    return keys.establish(side, peer, choice.group, alpn, finished_bytes=first, session_id=session_id)  # step 22
 
 
 def check_hello(side: ServerSide, hello: ClientHello) -> bool:
@@ -184,10 +184,7 @@ def resume(
     """The short handshake: we finish first (RFC 5246, 7.3)."""
     side.session_id = hello.legacy_session_id
     suite = SUITES[session.cipher_suite]
-    chain = tuple(session.peer_chain)
-    peer = Peer(chain, since=session.began)
-    if chain and side.config.client_auth is not ClientAuth.NONE:
-        peer.report = yield from verify_peer(side, "client", chain, resumed=True)
+    peer = yield from recall_peer(side, "client", session)
     extended = bool(session.extended_master_secret)
     side.transcript.start(suite.hash_name)
     say_hello(side, hello, suite.suite, random, hello.legacy_session_id, extended, alpn)
@@ -196,7 +193,9 @@ def resume(
     first = keys.send_finished(side)
     yield from keys.check_finished(side)
     first = first if extended else b""
-    return established(side, keys, peer, None, alpn, first, hello.legacy_session_id, resumed=True)
+    return keys.establish(
+        side, peer, None, alpn, finished_bytes=first, session_id=hello.legacy_session_id, resumed=True
+    )
 
 
 def choose(side: ServerSide, hello: ClientHello) -> Steps[Choice12]:
@@ -392,31 +391,3 @@ def give_ticket(
         side.send(NewSessionTicket12(session.lifetime, ticket or b""))
     elif session_id:
         yield from ask(side, KeepSession(session, None, session_id))
-
-
-def established(
-    side: ServerSide,
-    keys: Keys12,
-    peer: Peer,
-    group: NamedGroup | None,
-    alpn: str | None,
-    first_finished: bytes,
-    session_id: bytes,
-    *,
-    resumed: bool = False,
-) -> Established:
-    """What stays."""
-    return Established(
-        version=TLS12,
-        cipher_suite=keys.suite.suite,
-        group=group,
-        signature_scheme=peer.scheme,
-        alpn=alpn,
-        server_name=side.server_name,
-        resumed=resumed,
-        peer_chain=peer.chain,
-        peer_report=peer.report,
-        exporter=keys.exporter(),
-        session_id=session_id,
-        finished_bytes=first_finished,
-    )

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import hmac
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from handclasp.config import ClientAuth
 from handclasp.crypto import groups
 from handclasp.crypto.protection import Opener13, Sealer13
-from handclasp.crypto.schedule13 import EarlySecret, HandshakeSecret, MasterSecret, TrafficSecret
+from handclasp.crypto.schedule13 import EarlySecret
 from handclasp.crypto.suites import SUITES, SuiteParameters
-from handclasp.handshake.after13 import After13, Exporter13
-from handclasp.handshake.authenticate import common_schemes, no_certificate, verify_peer
+from handclasp.handshake.authenticate import common_schemes, no_certificate, recall_peer, verify_peer
 from handclasp.handshake.authenticate13 import (
     check_chain_limits,
     check_finished,
@@ -32,9 +30,9 @@ from handclasp.handshake.errors import (
 )
 from handclasp.handshake.established import Established, Peer
 from handclasp.handshake.flow import Steps, ask, expect
+from handclasp.handshake.keys13 import Keys13
 from handclasp.handshake.tickets13 import choose_session, send_tickets, takes_tickets
 from handclasp.questions import ChooseCertificate
-from handclasp.sessions import Session
 from handclasp.wire.extensions import (
     ALPN,
     CertificateAuthorities,
@@ -76,39 +74,27 @@ __all__ = ["handshake"]
 TLS12, TLS13 = ProtocolVersion.TLS12, ProtocolVersion.TLS13
 
 
-@dataclass(slots=True)
-class Agreement:
-    """What the hellos have settled."""
-
-    suite: SuiteParameters
-    group: NamedGroup | None
-    session: Session | None = field(repr=False)
-    handshake: HandshakeSecret = field(repr=False)
-    client: TrafficSecret = field(repr=False)
-    server: TrafficSecret = field(repr=False)
-
-
 def handshake(side: ServerSide, hello: ClientHello, alpn: str | None) -> Steps[Established]:
     """From the client's hello to an established session."""
     suite = choose_suite(side, hello)  # steps 6, 7
     if ExtensionType.EARLY_DATA in hello.extensions:
         side.records.early_data_left = side.config.limits.refused_early_data
     hello, before = yield from settle_group(side, hello, suite)
-    agreement = yield from agree(side, hello, before, suite)  # steps 10, 18
-    say_extensions(side, alpn, resumed=agreement.session is not None)
-    if agreement.session is None:
+    keys = yield from agree(side, hello, before, suite)  # steps 10, 18
+    say_extensions(side, alpn, resumed=keys.session is not None)
+    if keys.session is None:
         request_certificate(side)  # step 11
         yield from authenticate(side, hello)  # step 9
-    side.send(Finished(agreement.server.verify_data(side.transcript.digest())))  # steps 12, 19
-    master = agreement.handshake.master()
-    covered = side.transcript.digest()
-    server = write_application(side, agreement, master, covered)
-    if agreement.session is None:
+    side.send(Finished(keys.server.verify_data(side.transcript.digest())))  # steps 12, 19
+    application = keys.application(side)
+    side.write_with(Sealer13(suite, *application.server.key_iv(suite)), "application", suite.suite)
+    if keys.session is None:
         peer = yield from authenticate_client(side)  # steps 14, 17
     else:
-        peer = yield from recall_client(side, agreement.session)
-    yield from check_finished(side, agreement.client)  # steps 16, 20
-    established = finish(side, agreement, master, covered, server, peer, alpn)
+        peer = yield from recall_peer(side, "client", keys.session)
+    yield from check_finished(side, keys.client)  # steps 16, 20
+    side.records.early_data_left = 0
+    established = keys.establish(side, application, peer, alpn)
     if takes_tickets(side, hello):
         yield from send_tickets(side, established)
     return established  # step 22
@@ -230,7 +216,7 @@ def server_hello(
     return ServerHello(TLS12, random, hello.legacy_session_id, suite.suite, CompressionMethod.NULL, extensions)
 
 
-def agree(side: ServerSide, hello: ClientHello, before: Transcript | None, suite: SuiteParameters) -> Steps[Agreement]:
+def agree(side: ServerSide, hello: ClientHello, before: Transcript | None, suite: SuiteParameters) -> Steps[Keys13]:
     """Answer the client's key or PSK or both: ServerHello, and the handshake keys (RFC 8446, 7.1)."""
     found = yield from choose_session(side, hello, before, suite)
     extensions = pack(SupportedVersionsServerHello(TLS13))
@@ -244,14 +230,10 @@ def agree(side: ServerSide, hello: ClientHello, before: Transcript | None, suite
     side.send(server_hello(hello, suite, side.random(32), extensions))
     if side.config.middlebox_compatibility and hello.legacy_session_id and not side.ccs_sent:
         side.send_change_cipher_spec()
-    secret = early.handshake(shared)
-    covered = side.transcript.digest()
-    agreement = Agreement(suite, group, session, secret, secret.client_traffic(covered), secret.server_traffic(covered))
-    side.note_secret("CLIENT_HANDSHAKE_TRAFFIC_SECRET", agreement.client.secret)
-    side.note_secret("SERVER_HANDSHAKE_TRAFFIC_SECRET", agreement.server.secret)
-    side.write_with(Sealer13(suite, *agreement.server.key_iv(suite)), "handshake", suite.suite)
-    side.read_with(Opener13(suite, *agreement.client.key_iv(suite)), "handshake", suite.suite)
-    return agreement
+    keys = Keys13.agreed(side, suite, group, session, early, shared)
+    side.write_with(Sealer13(suite, *keys.server.key_iv(suite)), "handshake", suite.suite)
+    side.read_with(Opener13(suite, *keys.client.key_iv(suite)), "handshake", suite.suite)
+    return keys
 
 
 def exchange(side: ServerSide, hello: ClientHello, extensions: dict[ExtensionType, bytes]) -> tuple[NamedGroup, bytes]:
@@ -315,15 +297,6 @@ def authenticate(side: ServerSide, hello: ClientHello) -> Steps[None]:
     yield from show_certificate(side, identity, schemes, b"", hello.extensions)
 
 
-def write_application(side: ServerSide, agreement: Agreement, master: MasterSecret, covered: bytes) -> TrafficSecret:
-    """The server may write data from here on; the client is not yet known (RFC 8446, 4.4.4)."""
-    server = master.server_traffic(covered)
-    side.note_secret("SERVER_TRAFFIC_SECRET_0", server.secret)
-    suite = agreement.suite
-    side.write_with(Sealer13(suite, *server.key_iv(suite)), "application", suite.suite)
-    return server
-
-
 def authenticate_client(side: ServerSide) -> Steps[Peer]:
     """Steps 14 and 17: who the client is, where we asked."""
     config = side.config
@@ -342,51 +315,3 @@ def authenticate_client(side: ServerSide) -> Steps[Peer]:
     report = yield from verify_peer(side, "client", chain, ocsp, scts)
     scheme = yield from check_signature(side, "client", chain[0], report, covered)
     return Peer(chain, report, scheme)
-
-
-def recall_client(side: ServerSide, session: Session) -> Steps[Peer]:
-    """A resumed session: the client's certificate was shown in the first, and has to be good still."""
-    chain = tuple(session.peer_chain)
-    if not chain or side.config.client_auth is ClientAuth.NONE:
-        return Peer(chain, since=session.began)
-    report = yield from verify_peer(side, "client", chain, resumed=True)
-    return Peer(chain, report, since=session.began)
-
-
-def finish(
-    side: ServerSide,
-    agreement: Agreement,
-    master: MasterSecret,
-    covered: bytes,
-    server: TrafficSecret,
-    peer: Peer,
-    alpn: str | None,
-) -> Established:
-    """The client is as good as its word: read its data."""
-    suite = agreement.suite
-    client = master.client_traffic(covered)
-    exporter = Exporter13(suite.hash_name, master.exporter(covered))
-    side.note_secret("CLIENT_TRAFFIC_SECRET_0", client.secret)
-    side.note_secret("EXPORTER_SECRET", exporter.secret)
-    side.records.early_data_left = 0
-    side.read_with(Opener13(suite, *client.key_iv(suite)), "application", suite.suite)
-    return Established(
-        version=TLS13,
-        cipher_suite=suite.suite,
-        group=agreement.group,
-        signature_scheme=peer.scheme,
-        alpn=alpn,
-        server_name=side.server_name,
-        resumed=agreement.session is not None,
-        peer_chain=peer.chain,
-        peer_report=peer.report,
-        exporter=exporter,
-        after=After13(
-            role="server",
-            suite=suite,
-            reads=client,
-            writes=server,
-            resumption=master.resumption(side.transcript.digest()),
-            since=peer.since or side.now_ms(),
-        ),
-    )

@@ -6,11 +6,11 @@ import pytest
 from tests.conftest import World
 from tests.pair import Pair
 
-from handclasp import CipherSuite, ClientAuth, NamedGroup, ProtocolVersion
+from handclasp import CipherSuite, ClientAuth, NamedGroup, ProtocolVersion, SignatureScheme
 from handclasp.ca import KeyType
 from handclasp.crypto.groups import ECDHE_GROUPS, SUPPORTED_GROUPS
 from handclasp.crypto.suites import SUITES
-from handclasp.handshake.errors import NoSuitableCertificate
+from handclasp.handshake.errors import CertificateMissing, NoSuitableCertificate
 from handclasp.wire.iana import ExtensionType
 from handclasp.wire.messages import EncryptedExtensions
 
@@ -182,6 +182,47 @@ def test_the_server_chooses_a_certificate_that_the_suites_of_tls12_can_use(
     pair.shake()
     assert pair.client.connection.established is not None
     assert pair.client.connection.established.peer_chain[0] == getattr(world, kind).certificate.der
+
+
+@pytest.mark.parametrize(
+    ("version", "unfit", "schemes"),
+    [
+        (TLS12, KeyType.MLDSA44, (SignatureScheme.MLDSA44, SignatureScheme.ECDSA_SECP256R1_SHA256)),
+        (TLS13, KeyType.P384, (SignatureScheme.ECDSA_SECP256R1_SHA256,)),
+        (TLS13, KeyType.RSA2048, (SignatureScheme.RSA_PKCS1_SHA256, SignatureScheme.ECDSA_SECP256R1_SHA256)),
+    ],
+    ids=["ML-DSA in TLS 1.2", "another curve in TLS 1.3", "PKCS #1 in TLS 1.3"],
+)
+def test_both_choose_certificates_whose_keys_sign_in_the_version_agreed_on(
+    world: World, version: ProtocolVersion, unfit: KeyType, schemes: tuple[SignatureScheme, ...]
+) -> None:
+    """RFC 8446, 4.2.3; RFC 8422, 5.1.1: what is listed for one version makes no signature in another."""
+    servers = (world.issuing.server("localhost", key=unfit).identity, world.server.identity)
+    clients = (world.issuing.client("bob", key=unfit).identity, world.client.identity)
+    client = world.client_config(versions=(version,), identities=clients, signature_schemes=schemes)
+    server = world.server_config(
+        identities=servers, trust=world.root.trust, client_auth=ClientAuth.REQUIRED, signature_schemes=schemes
+    )
+    pair = Pair(client, server)
+    pair.shake()
+    assert pair.client.connection.established is not None
+    assert pair.server.connection.established is not None
+    assert pair.client.connection.established.peer_chain[0] == world.server.certificate.der
+    assert pair.server.connection.established.peer_chain[0] == world.client.certificate.der
+
+
+@pytest.mark.parametrize("role", ["client", "server"])
+def test_a_key_that_signs_in_no_suite_of_tls12_is_not_shown_there(world: World, role: str) -> None:
+    """ML-DSA is for TLS 1.3 alone."""
+    kept = {"client": world.client, "server": world.server}
+    kept[role] = getattr(world.issuing, role)("localhost", key=KeyType.MLDSA44)
+    client = world.client_config(versions=(TLS12,), identities=(kept["client"].identity,))
+    server = world.server_config(
+        identities=(kept["server"].identity,), trust=world.root.trust, client_auth=ClientAuth.REQUIRED
+    )
+    wanted = CertificateMissing if role == "client" else NoSuitableCertificate
+    with pytest.raises(wanted):
+        Pair(client, server).shake()
 
 
 def test_the_server_chooses_a_certificate_on_a_curve_that_a_client_of_tls12_has(world: World) -> None:

@@ -21,12 +21,12 @@ from handclasp.questions import (
     VerifyPeer,
 )
 from handclasp.sessions import Session
-from handclasp.wire.iana import NamedGroup
+from handclasp.wire.iana import NamedGroup, ProtocolVersion, SignatureScheme
 from handclasp.x509 import Purpose, Report, verify
 from handclasp.x509.identity import Identity, Selection, select
 from handclasp.x509.reload import CrlFiles, TrustFiles
 
-__all__ = ["DEFAULT_ANSWERS", "why_none"]
+__all__ = ["DEFAULT_ANSWERS", "schemes_of", "why_none"]
 
 
 def choose_certificate(config: Config, question: ChooseCertificate) -> Identity | None:
@@ -42,8 +42,16 @@ def why_none(config: Config, question: ChooseCertificate) -> str:
 
 
 def _selection(config: Config, question: ChooseCertificate) -> Selection:
-    return select(
-        [one for one in config.identities if on_curve_of(one, question.groups)],
+    usable, over = [], []
+    for one in config.identities:
+        if any(scheme in question.signature_schemes for scheme in schemes_of(one, question.version)) and on_curve_of(
+            one, question.groups
+        ):
+            usable.append(one)
+        else:
+            over.append((one, "the peer verifies no signature that its key makes"))
+    found = select(
+        usable,
         server_name=question.server_name,
         signature_schemes=question.signature_schemes,
         certificate_authorities=question.certificate_authorities,
@@ -51,6 +59,12 @@ def _selection(config: Config, question: ChooseCertificate) -> Selection:
         at=question.at,
         oid_filters=question.oid_filters,
     )
+    return Selection(found.identity, (*over, *found.passed_over))
+
+
+def schemes_of(identity: Identity, version: ProtocolVersion) -> tuple[SignatureScheme, ...]:
+    """What an identity's key can sign with in handshakes of this version."""
+    return signatures.schemes_for(identity.private_key, version, rsa_pss_key=identity.leaf.is_rsa_pss_key)
 
 
 def on_curve_of(identity: Identity, groups: tuple[NamedGroup, ...]) -> bool:

@@ -7,8 +7,8 @@ from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 from handclasp.config import ClientAuth
-from handclasp.crypto import signatures
 from handclasp.facts import PeerChecked
+from handclasp.handshake.answers import schemes_of
 from handclasp.handshake.errors import ChainTooLong, FinishedMismatch, IllegalValue
 from handclasp.handshake.established import Peer
 from handclasp.handshake.flow import Steps, ask
@@ -110,11 +110,7 @@ def no_certificate(
 ) -> str:
     """Why none of the server's certificates is for this client: what that verifies, what our keys sign with."""
     config = side.config
-    made = dict.fromkeys(
-        scheme
-        for one in config.identities
-        for scheme in signatures.schemes_for(one.private_key, version, rsa_pss_key=one.leaf.is_rsa_pss_key)
-    )
+    made = dict.fromkeys(scheme for one in config.identities for scheme in schemes_of(one, version))
     used = [scheme for scheme in made if scheme in config.signature_schemes]
     theirs = ", ".join(map(str, offered[:12]))
     if curves and any(scheme in offered for scheme in used):

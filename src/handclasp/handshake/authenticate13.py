@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from handclasp.crypto import signatures
 from handclasp.crypto.schedule13 import TrafficSecret
-from handclasp.handshake.answers import why_none
+from handclasp.handshake.answers import schemes_of, why_none
 from handclasp.handshake.authenticate import check_chain_size, check_verify_data, common_schemes, ocsp_of
 from handclasp.handshake.errors import (
     ExtensionUnasked,
@@ -110,8 +110,7 @@ def show_certificate(
     asked: Mapping[ExtensionType, bytes],
 ) -> Steps[SignatureScheme]:
     """Certificate and CertificateVerify of this identity."""
-    leaf = identity.chain[0]
-    ours = signatures.schemes_for(identity.private_key, TLS13, rsa_pss_key=leaf.is_rsa_pss_key)
+    ours = schemes_of(identity, TLS13)
     possible = common_schemes(schemes, ours)
     if not possible:
         raise NoCommonSignatureScheme(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from handclasp.crypto import groups
 from handclasp.crypto.suites import SUITES, SuiteParameters
-from handclasp.handshake.answers import why_none
+from handclasp.handshake.answers import schemes_of, why_none
 from handclasp.handshake.authenticate import check_chain_size, common_schemes, ocsp_of, recall_peer, verify_peer
 from handclasp.handshake.authenticate12 import (
     authentication_of,
@@ -251,12 +251,12 @@ def choose_identity(side: ClientSide, request: CertificateRequest12) -> Steps[Id
 
 def prove_key(side: ClientSide, request: CertificateRequest12, identity: Identity) -> Steps[None]:
     """CertificateVerify over all messages so far (RFC 5246, 7.4.8)."""
-    offered = request.supported_signature_algorithms
-    schemes = common_schemes(common_schemes(side.config.signature_schemes, offered), identity.signature_schemes)
+    offered, ours = request.supported_signature_algorithms, schemes_of(identity, TLS12)
+    schemes = common_schemes(common_schemes(side.config.signature_schemes, offered), ours)
     if not schemes:
         raise NoCommonSignatureScheme(
             f"The server verifies {', '.join(map(str, offered))}; our key signs with "
-            f"{', '.join(map(str, identity.signature_schemes))}."
+            f"{', '.join(map(str, ours)) or 'nothing of TLS 1.2'}."
         )
     side.note_choice("signature_scheme", "client", tuple(offered), schemes, schemes[0], "the first that our key makes")
     signature = yield from ask(side, Sign(identity, schemes[0], side.transcript.messages()))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from handclasp.config import ClientAuth
 from handclasp.crypto import groups
 from handclasp.crypto.suites import SUITES, SuiteParameters
+from handclasp.handshake.answers import schemes_of
 from handclasp.handshake.authenticate import check_chain_size, common_schemes, no_certificate, recall_peer, verify_peer
 from handclasp.handshake.authenticate12 import (
     SIGNING_TYPES,
@@ -223,11 +224,12 @@ def choose(side: ServerSide, hello: ClientHello) -> Steps[Choice12]:
         )
     if identity is None:
         raise NoSuitableCertificate(no_certificate(side, TLS12, offered, curves))
-    possible = common_schemes(schemes, identity.signature_schemes)
+    ours = schemes_of(identity, TLS12)
+    possible = common_schemes(schemes, ours)
     if not possible:
         raise NoCommonSignatureScheme(
             f"The client verifies {', '.join(map(str, offered[:12]))}; this server's key signs with "
-            f"{', '.join(map(str, identity.signature_schemes))}."
+            f"{', '.join(map(str, ours)) or 'nothing of TLS 1.2'}."
         )
     kind = authentication_of(identity.private_key)
     usable = tuple(suite for suite in suites if SUITES[suite].authentication == kind)

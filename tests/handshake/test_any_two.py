@@ -19,12 +19,32 @@ from handclasp.crypto.groups import ECDHE_GROUPS
 from handclasp.crypto.suites import SUITES
 from handclasp.endings import PeerAlert
 from handclasp.errors import PeerError
+from handclasp.handshake.errors import (
+    CertificateMissing,
+    CertificateMissing12,
+    NoCommonCipherSuite,
+    NoCommonGroup,
+    NoCommonProtocol,
+    NoCommonVersion,
+    NoSuitableCertificate,
+)
 from handclasp.handshake.established import Established
 from handclasp.sessions import ServerSessions
 from handclasp.x509.identity import Identity
 
 TLS12, TLS13 = ProtocolVersion.TLS12, ProtocolVersion.TLS13
 KEYS = (KeyType.P256, KeyType.P384, KeyType.ED25519, KeyType.RSA2048, KeyType.MLDSA44)
+
+DISAGREEMENTS = {
+    CertificateMissing,
+    CertificateMissing12,
+    NoCommonCipherSuite,
+    NoCommonGroup,
+    NoCommonProtocol,
+    NoCommonVersion,
+    NoSuitableCertificate,
+}
+"""Why two honest parties may part; neither ever tells the other that it broke a rule."""
 
 T = TypeVar("T")
 
@@ -58,7 +78,7 @@ def parties(draw: st.DrawFn, role: str) -> Setup:
         "cipher_suites": suites,
         "groups": groups,
         "signature_schemes": schemes,
-        "alpn": draw(st.sampled_from([(), ("h2",), ("http/1.1", "h2")])),
+        "alpn": draw(st.sampled_from([(), ("h2",), ("http/1.1", "h2"), ("h3",)])),
         "record_padding": draw(st.sampled_from([0, 0, 64, 16384])),
         "middlebox_compatibility": draw(st.booleans()),
         "allow_psk_without_forward_secrecy": draw(st.booleans()),
@@ -104,6 +124,7 @@ def agree(pair: Pair) -> bool:
     [found] = [error for error in errors if isinstance(error, PeerError)]
     [heard] = [error for error in errors if isinstance(error, PeerAlert)]
     assert heard.description == found.alert
+    assert type(found) in DISAGREEMENTS
     return False
 
 

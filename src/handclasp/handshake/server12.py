@@ -30,6 +30,7 @@ from handclasp.handshake.errors import (
 from handclasp.handshake.established import Established, Peer
 from handclasp.handshake.flow import Steps, ask, expect
 from handclasp.handshake.keys12 import Keys12
+from handclasp.handshake.suites import common_suites
 from handclasp.questions import (
     ChooseCertificate,
     FindSession,
@@ -200,7 +201,7 @@ def resume(
 
 
 def choose(side: ServerSide, hello: ClientHello) -> Steps[Choice12]:
-    """The identity first, for its key says which suites are left (RFC 8422, 2); some suite has to be."""
+    """The identity first, for its key says which suites are left (RFC 8422, 2)."""
     wanted = find(hello.extensions, SignatureAlgorithms)
     offered = tuple(wanted.supported_signature_algorithms) if wanted is not None else ()
     if not offered:
@@ -208,22 +209,9 @@ def choose(side: ServerSide, hello: ClientHello) -> Steps[Choice12]:
             "The client offers no signature algorithms, and so only SHA-1 (RFC 5246, 7.4.1.4.1)."
         )
     curves = offered_groups(hello)
-    suites = common_suites(side, hello)
+    suites = common_suites(side, hello, TLS12)
     group = choose_group(side, curves or (NamedGroup.SECP256R1,))
-    kinds = {SUITES[suite].authentication for suite in suites}
-    understood = common_schemes(side.config.signature_schemes, offered)
-    schemes = tuple([scheme for scheme in understood if authentication_by(scheme) in kinds])
-    question = ChooseCertificate("server", TLS12, side.server_name, schemes, (), (), side.now(), curves)
-    identity: Identity | None = yield from ask(side, question)
-    if identity is None and len(schemes) < len(understood):
-        side.note_choice("cipher_suite", "server", tuple(hello.cipher_suites), suites, None, "no key of ours fits them")
-        keys = " or ".join(sorted(map(str, kinds)))
-        raise NoCommonCipherSuite(
-            f"Client and server have {', '.join(map(str, suites))} in common, for {keys} keys; this server "
-            "has no certificate with such a key that the client verifies."
-        )
-    if identity is None:
-        raise NoSuitableCertificate(no_certificate(side, TLS12, offered, curves))
+    identity, schemes = yield from choose_identity(side, suites, offered, curves)
     ours = schemes_of(identity, TLS12)
     possible = common_schemes(schemes, ours)
     if not possible:
@@ -232,28 +220,34 @@ def choose(side: ServerSide, hello: ClientHello) -> Steps[Choice12]:
             f"{', '.join(map(str, ours)) or 'nothing of TLS 1.2'}."
         )
     kind = authentication_of(identity.private_key)
-    usable = tuple(suite for suite in suites if SUITES[suite].authentication == kind)
-    taken = usable[0]
-    side.note_choice("cipher_suite", "server", tuple(hello.cipher_suites), usable, taken, "the first for our key")
+    usable = tuple([suite for suite in suites if SUITES[suite].authentication == kind])
+    side.note_choice("cipher_suite", "server", tuple(hello.cipher_suites), usable, usable[0], "the first for our key")
     side.note_choice("certificate", "server", (), (), identity, "it fits what the client accepts best")
     side.note_choice("signature_scheme", "server", offered, possible, possible[0], "the first that our key makes")
-    return Choice12(SUITES[taken], group, identity, possible[0])
+    return Choice12(SUITES[usable[0]], group, identity, possible[0])
 
 
-def common_suites(side: ServerSide, hello: ClientHello) -> tuple[CipherSuite, ...]:
-    """TLS 1.2 suites that both have, in the order of whoever decides."""
-    ours, offered = side.config.suites_for(TLS12), tuple(hello.cipher_suites)
-    if side.config.prefer_client_order:
-        suites = tuple(suite for suite in offered if suite in ours)
-    else:
-        suites = tuple(suite for suite in ours if suite in offered)
-    if not suites:
-        side.note_choice("cipher_suite", "server", offered, (), None, "none that both have")
-        raise NoCommonCipherSuite(
-            f"The client offers {', '.join(map(str, offered[:12]))}; for TLS 1.2 this server has "
-            f"{', '.join(map(str, ours))}."
-        )
-    return suites
+def choose_identity(
+    side: ServerSide,
+    suites: tuple[CipherSuite, ...],
+    offered: tuple[SignatureScheme, ...],
+    curves: tuple[NamedGroup, ...],
+) -> Steps[tuple[Identity, tuple[SignatureScheme, ...]]]:
+    """The certificate for this client, and the schemes that some suite in common goes with."""
+    kinds = {SUITES[suite].authentication for suite in suites}
+    understood = common_schemes(side.config.signature_schemes, offered)
+    schemes = tuple([scheme for scheme in understood if authentication_by(scheme) in kinds])
+    question = ChooseCertificate("server", TLS12, side.server_name, schemes, (), (), side.now(), curves)
+    identity: Identity | None = yield from ask(side, question)
+    if identity is not None:
+        return identity, schemes
+    if len(schemes) == len(understood):
+        raise NoSuitableCertificate(no_certificate(side, TLS12, offered, curves))
+    keys = " or ".join(sorted(map(str, kinds)))
+    raise NoCommonCipherSuite(
+        f"Client and server have {', '.join(map(str, suites))} in common, for {keys} keys; this server "
+        "has no certificate with such a key that the client verifies."
+    )
 
 
 def offered_groups(hello: ClientHello) -> tuple[NamedGroup, ...]:

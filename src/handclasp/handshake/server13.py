@@ -24,13 +24,13 @@ from handclasp.handshake.errors import (
     ExtensionMissing,
     IllegalChange,
     IllegalValue,
-    NoCommonCipherSuite,
     NoCommonGroup,
     NoSuitableCertificate,
 )
 from handclasp.handshake.established import Established, Peer
 from handclasp.handshake.flow import Steps, ask, expect
 from handclasp.handshake.keys13 import Keys13
+from handclasp.handshake.suites import common_suites
 from handclasp.handshake.tickets13 import choose_session, send_tickets, takes_tickets
 from handclasp.questions import ChooseCertificate
 from handclasp.wire.extensions import (
@@ -101,19 +101,10 @@ def handshake(side: ServerSide, hello: ClientHello, alpn: str | None) -> Steps[E
 
 
 def choose_suite(side: ServerSide, hello: ClientHello) -> SuiteParameters:
-    """The first of our suites that the client has, or the other way round where the config says so."""
-    ours = side.config.suites_for(TLS13)
-    offered = hello.cipher_suites
-    possible = tuple(suite for suite in ours if suite in offered)
-    if side.config.prefer_client_order:
-        possible = tuple(suite for suite in offered if suite in ours)
-    taken = possible[0] if possible else None
-    side.note_choice("cipher_suite", "server", tuple(offered), possible, taken, "the first that both have")
-    if taken is None:
-        raise NoCommonCipherSuite(
-            f"The client offers {', '.join(map(str, offered[:12]))}; for TLS 1.3 this server has "
-            f"{', '.join(map(str, ours))}."
-        )
+    """The first suite that both have."""
+    possible = common_suites(side, hello, TLS13)
+    taken = possible[0]
+    side.note_choice("cipher_suite", "server", tuple(hello.cipher_suites), possible, taken, "the first that both have")
     return SUITES[taken]
 
 

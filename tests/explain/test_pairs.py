@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from cryptography import x509
@@ -17,6 +19,8 @@ from handclasp.explain import Explanation, StepTrace, explain
 from handclasp.explain.authority import name_text
 from handclasp.wire.iana import ExtensionType
 from handclasp.wire.messages import ClientHello, ServerHello
+from handclasp.x509.crl import Crl
+from handclasp.x509.revocation import RevocationSources
 
 TLS12, TLS13 = ProtocolVersion.TLS12, ProtocolVersion.TLS13
 A128, A256 = CipherSuite.TLS_AES_128_GCM_SHA256, CipherSuite.TLS_AES_256_GCM_SHA384
@@ -256,3 +260,34 @@ def test_names_of_authorities_are_written_as_people_write_them() -> None:
     assert name_text(name.public_bytes()) == "CN=Prüfer\\0aRoot,O=Beispiel AG,C=DE"
     for broken in (b"", b"\x30", b"\x30\x05\x31", name.public_bytes()[:-1]):
         assert name_text(broken) == broken.hex()
+
+
+@pytest.mark.parametrize(
+    ("name", "alert", "found", "heard"),
+    [
+        ("expired", "certificate_expired", "expired on", "past its last day"),
+        ("other name", "bad_certificate", "the connection asked for other.example", "has the name"),
+        ("stranger", "unknown_ca", "leads to CN=Test Root", "trusted authorities"),
+        ("revoked", "certificate_revoked", "revoked", "revoked"),
+    ],
+)
+def test_a_refused_certificate_is_told_on_both_sides_at_step_13(
+    world: World, name: str, alert: str, found: str, heard: str
+) -> None:
+    start = datetime.now(UTC) - timedelta(minutes=1)
+    revoked = (world.server.certificate.serial_number, start, x509.ReasonFlags.key_compromise)
+    lists = [Crl(world.issuing.make_crl([revoked], number=1, at=start))]
+    changes: dict[str, dict[str, object]] = {
+        "expired": {"now": lambda: time.time() + 500 * 86400},
+        "stranger": {"trust": Authority.root("Other Root").trust},
+        "revoked": {"revocation": RevocationSources(lists)},
+    }
+    host = "other.example" if name == "other name" else "localhost"
+    pair = Pair(world.client_config(**changes.get(name, {})), world.server_config(), server_name=host)
+    pair.run()
+    client, server = told(pair.client), told(pair.server)
+    assert client.step == server.step == 13
+    assert client.side == server.side == "client"
+    assert client.alert == server.alert == alert
+    assert found in client.what
+    assert heard in server.what + server.mend

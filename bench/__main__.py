@@ -90,7 +90,7 @@ def full_handshake(case: Case, kind: str) -> Row:
     competitors["pyopenssl"] = lambda: peers.pyopenssl_pair(pyopenssl)
     competitors["floor"] = floor.handshake(case)
     name = "1.3" if case.version == TLS13 else "1.2"
-    return rates(f"full handshake TLS {name} {case.group} {kind}", "per second", competitors)
+    return rates(f"full handshake TLS {name} {case.group.name} {kind}", "per second", competitors)
 
 
 def chain_new(case: Case) -> Row:
@@ -101,7 +101,7 @@ def chain_new(case: Case) -> Row:
         certificates.forget()
         peers.handclasp_pair(configs)
 
-    what = f"full handshake TLS 1.3 {case.group} ECDSA, chain new"
+    what = f"full handshake TLS 1.3 {case.group.name} ECDSA, chain new"
     return rates(what, "per second", {"handclasp": step, "ssl": lambda: peers.ssl_pair(contexts)})
 
 
@@ -113,7 +113,7 @@ def leaf_new(case: Case) -> Row:
         certificates.forget_one(case.server.certificate.der)
         peers.handclasp_pair(configs)
 
-    what = f"full handshake TLS 1.3 {case.group} ECDSA, leaf new"
+    what = f"full handshake TLS 1.3 {case.group.name} ECDSA, leaf new"
     return rates(what, "per second", {"handclasp": step, "ssl": lambda: peers.ssl_pair(contexts)})
 
 

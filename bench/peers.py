@@ -39,9 +39,15 @@ class Case:
 
 
 def handclasp_configs(case: Case, *, resume: bool = False) -> tuple[ClientConfig, ServerConfig]:
-    common: dict[str, Any] = {"versions": (case.version,), "groups": (case.group,)}
-    client = ClientConfig(trust=case.root.trust, key_shares=1, **common, **({} if resume else {"sessions": None}))
-    return client, ServerConfig(identities=(case.server.identity,), tickets=1 if resume else 0, **common)
+    versions = (case.version,)
+    # In TLS 1.2 the certificate's curve has to be among the client's groups, too.
+    groups = (case.group, NamedGroup.SECP256R1)
+    kept: dict[str, Any] = {} if resume else {"sessions": None}
+    client = ClientConfig(trust=case.root.trust, versions=versions, groups=groups, key_shares=1, **kept)
+    tickets = 1 if resume else 0
+    return client, ServerConfig(
+        identities=(case.server.identity,), versions=versions, groups=(case.group,), tickets=tickets
+    )
 
 
 def handclasp_pair(configs: tuple[ClientConfig, ServerConfig]) -> tuple[ClientConnection, ServerConnection]:

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -15,6 +16,7 @@ from pathlib import Path
 import pytest
 from tests.conftest import World
 
+import handclasp
 from handclasp.ca import CaDirectory
 from handclasp.cli.app import app
 from handclasp.cli.told import run
@@ -166,8 +168,6 @@ def test_closed_standard_output_is_no_bug(folder: Path) -> None:
 
 @pytest.mark.parametrize("moment", ["before the handshake", "after it"])
 def test_control_c_ends_connect_at_once(world: World, folder: Path, moment: str) -> None:
-    import handclasp
-
     with handclasp.listen(("127.0.0.1", 0), world.server_config()) as listener:
         process = subprocess.Popen(
             [*HANDCLASP, "connect", f"127.0.0.1:{listener.port}", "--trust", str(folder / "root.pem")],
@@ -193,8 +193,6 @@ def test_control_c_ends_connect_at_once(world: World, folder: Path, moment: str)
 @pytest.mark.parametrize("as_json", [False, True])
 def test_a_refusal_after_the_handshake_is_explained(world: World, folder: Path, as_json: bool) -> None:
     """TLS 1.3: the server judges the client's certificate when the client is already done."""
-    import handclasp
-
     config = world.server_config(trust=world.root.trust, client_auth=handclasp.ClientAuth.REQUIRED)
     with handclasp.listen(("127.0.0.1", 0), config) as listener:
 
@@ -224,6 +222,26 @@ def test_a_refusal_after_the_handshake_is_explained(world: World, folder: Path, 
         return
     assert "the server (the peer), alert certificate_required" in done.stderr
     assert "client certificate" in done.stderr
+
+
+def test_a_peer_that_goes_before_the_end_of_an_empty_input_took_all_of_it(world: World) -> None:
+    from handclasp.cli.connect import _send_input
+
+    with handclasp.listen(("127.0.0.1", 0), world.server_config()) as listener:
+
+        def reset() -> None:
+            tls, _ = listener.accept(timeout=20)
+            tls.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            tls.abort()
+
+        thread = threading.Thread(target=reset)
+        thread.start()
+        address = ("127.0.0.1", listener.port)
+        with handclasp.connect(address, world.client_config(), server_name="localhost") as tls:
+            thread.join(20)
+            unsent: list[Exception] = []
+            _send_input(tls, unsent)
+            assert unsent == []
 
 
 @pytest.mark.filterwarnings("default")

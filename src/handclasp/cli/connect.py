@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -209,9 +210,11 @@ def _send_input(connection: handclasp.TlsSocket, unsent: list[Exception]) -> Non
     try:
         while data := _input():
             connection.sendall(data)
-        connection.shutdown()
     except (handclasp.HandclaspError, OSError) as error:
         unsent.append(error)  # the reading side sees the end and tells of it
+        return
+    with contextlib.suppress(handclasp.HandclaspError, OSError):
+        connection.shutdown()  # whoever is gone by now has no use for it; what it said the reading side tells
 
 
 def _input() -> bytes:

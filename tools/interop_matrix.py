@@ -10,7 +10,7 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-CASE = re.compile(r"test_(?P<feature>\w+)\[(?P<peer>[a-z0-9]+)(?:-(?P<version>\w+))?\]")
+CASE = re.compile(r"test_(?P<feature>\w+)\[(?P<peer>[a-z0-9]+)(?:-TLS (?P<version>[\d.]+))?\]")
 
 
 def main() -> int:
@@ -43,7 +43,7 @@ def read(report: Path) -> tuple[dict[tuple[str, str, str], str], set[str]]:
         if match is None:
             continue
         side = case.get("classname", "").rpartition(".")[2].removeprefix("test_")
-        column = match["feature"] + (f" {match['version'][3]}.{match['version'][4]}" if match["version"] else "")
+        column = match["feature"] + (f" {match['version']}" if match["version"] else "")
         skipped = case.find("skipped")
         if skipped is not None:
             why = skipped.get("message", "")

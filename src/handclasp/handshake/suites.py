@@ -22,7 +22,7 @@ def common_suites(side: ServerSide, hello: ClientHello, version: ProtocolVersion
     if not suites:
         side.note_choice("cipher_suite", "server", offered, (), None, "none that both have")
         raise NoCommonCipherSuite(
-            f"The client offers {', '.join(map(str, offered[:12]))}; for TLS {version.name[3]}.{version.name[4]} "
-            f"this server has {', '.join(map(str, ours))}."
+            f"The client offers {', '.join(map(str, offered[:12]))}; for {version} this server has "
+            f"{', '.join(map(str, ours))}."
         )
     return suites

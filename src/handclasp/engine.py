@@ -401,4 +401,4 @@ class Engine:
 
 
 def _name(raw: bytes) -> str:
-    return HandshakeType(raw[0]).name.lower()
+    return str(HandshakeType(raw[0]))

@@ -806,4 +806,4 @@ def test_a_message_before_its_time_is_refused(world: World, extra: HandshakeMess
     raw = extra.to_bytes()
     pair.client.receive(b"\x16\x03\x03" + len(raw).to_bytes(2, "big") + raw)
     assert isinstance(pair.client.error, errors.UnexpectedMessage)
-    assert HandshakeType(raw[0]).name.lower() in str(pair.client.error)
+    assert str(HandshakeType(raw[0])) in str(pair.client.error)

@@ -145,7 +145,7 @@ def _explain(error: BaseException, role: Role, trace: StepTrace | None) -> Expla
     if isinstance(error, PeerError):
         step = error.step if error.step is not None else reached
         step = OTHER_ROLES_STEP.get((step, role), step)
-        alert = A(error.alert).name.lower()
+        alert = str(A(error.alert))
         return Explanation(step, "us", str(error), error.mend or BROKEN_PEER, error.section, alert)
     if isinstance(error, Truncated):
         mend = "Look into the peer's log; a firewall or load balancer may have cut the connection."
@@ -213,7 +213,7 @@ def _explain_alert(error: PeerAlert, role: Role, trace: StepTrace | None) -> Exp
         step = 8  # the client hears there what this server chose
     elif step == 7 and trace is not None and trace.has(7):
         step = None if trace.has(9) else 9  # the server has chosen, and refuses something later
-    name = alert.name.lower()
+    name = str(alert)
     what = f"It sent the alert {name}: {why}.{_what_it_had(reason, trace)}"
     return Explanation(step or _reached(trace), "the peer", what, mend, "RFC 8446, 6.2", name)
 

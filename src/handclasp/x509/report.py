@@ -51,7 +51,7 @@ class Check(NamedTuple):
             "expected": self.expected,
             "presented": self.presented,
             "section": self.section,
-            "alert": None if self.alert is None else self.alert.name.lower(),
+            "alert": None if self.alert is None else str(self.alert),
         }
 
 
@@ -134,6 +134,6 @@ class Report:
                 "message": str(error),
                 "mend": error.mend,
                 "section": error.section,
-                "alert": AlertDescription(error.alert).name.lower(),
+                "alert": str(AlertDescription(error.alert)),
             },
         }

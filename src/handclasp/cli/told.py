@@ -38,7 +38,7 @@ def run(app: Callable[[], object]) -> int:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115  # so that Python's own flush at exit has somewhere to go
         return show.EXIT_FAILED
     except OSError as error:
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  # for the same reason
         _tell(f"handclasp: {as_line(error)}")
         return show.EXIT_USAGE
     except Exception as error:

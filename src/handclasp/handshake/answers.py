@@ -72,7 +72,7 @@ def on_curve_of(identity: Identity, groups: tuple[NamedGroup, ...]) -> bool:
     key = identity.leaf.public_key
     if not groups or not isinstance(key, ec.EllipticCurvePublicKey):
         return True
-    return key.curve.name.upper() in [group.name for group in groups]
+    return key.curve.name in map(str, groups)
 
 
 def sign(config: Config, question: Sign) -> bytes:

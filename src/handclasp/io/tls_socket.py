@@ -257,7 +257,7 @@ class TlsSocket:
                         f"The config leaves {type(event.question).__name__} to the caller; pass `answer`."
                     )
                 question, reply = event.question, self._answer(event.question)
-                self._take(self._step(lambda: self.connection.answer(question, reply)))  # noqa: B023
+                self._take(self._step(lambda: self.connection.answer(question, reply)))  # noqa: B023  # called at once
         if self.connection.peer_closed:
             self._ended = True
 

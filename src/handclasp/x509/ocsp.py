@@ -47,7 +47,7 @@ def make_request(certificate: Certificate, issuer: Certificate, nonce: bytes | N
 
     The names in it are hashed by SHA-1, which is all that some responders know (RFC 5019, 2.1.1).
     """
-    builder = ocsp.OCSPRequestBuilder().add_certificate(certificate.parsed, issuer.parsed, hashes.SHA1())  # noqa: S303
+    builder = ocsp.OCSPRequestBuilder().add_certificate(certificate.parsed, issuer.parsed, hashes.SHA1())  # noqa: S303  # RFC 5019, 2.1.1
     if nonce is not None:
         builder = builder.add_extension(x509.OCSPNonce(nonce), critical=False)
     return builder.build().public_bytes(Encoding.DER)

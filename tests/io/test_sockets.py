@@ -311,6 +311,41 @@ def test_keys_are_renewed_over_a_socket(world: World) -> None:
         assert len(tls.export(b"label", None, 16)) == 16
 
 
+def test_a_peer_that_has_us_answer_and_takes_no_answer_is_read_no_further(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each KeyUpdate that asks for ours has one in answer, which the peer leaves in the network."""
+    monkeypatch.setattr("handclasp.io.tls_socket.MOST_WAITING", 1000)
+    monkeypatch.setattr("handclasp.io.tls_socket.RECEIVE_SIZE", 1000)
+    wishes, done = 4000, threading.Event()
+
+    def demand(tls: TlsSocket) -> None:
+        with contextlib.suppress(OSError):
+            for _ in range(wishes):
+                tls.connection.update_keys(request_peer=True)
+                tls.connection.send_data(b"x")
+                tls._sock.sendall(tls.connection.data_to_send())
+        done.wait(20)
+
+    with serving(world, demand) as listener:
+        raw = socket.socket()
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2048)
+        listener._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+        raw.connect(("127.0.0.1", listener.port))
+        tls = handclasp.connect(raw, world.client_config(), server_name="localhost", timeout=10)
+        tls.settimeout(0.5)
+
+        def read_all() -> None:
+            for _ in range(wishes):
+                assert tls.recv()
+
+        with pytest.raises(TimeoutError):
+            read_all()
+        assert tls.unsent < 4000
+        tls.abort()
+        done.set()
+
+
 def test_a_socket_of_the_callers_needs_a_name(world: World) -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs, pytest.raises(handclasp.UsageError, match="server_name"):

@@ -72,18 +72,18 @@ class Outgoing:
             self._queue[0] = first[sent:]
 
 
-def wait_for(sock: socket.socket, *, write: bool, timeout: float | None) -> tuple[bool, bool]:
-    """Wait until a socket can be read, or with `write` written; (readable, writable), neither after the timeout.
+def wait_for(sock: socket.socket, *, read: bool = True, write: bool, timeout: float | None) -> tuple[bool, bool]:
+    """Wait until a socket can be read or written, as asked; (readable, writable), neither after the timeout.
 
     A closed or broken socket is both: the call that follows tells what is wrong with it.
     """
     if sock.fileno() < 0:
         return True, True
     if not hasattr(select, "poll"):
-        ready = select.select([sock], [sock] if write else [], [], timeout)
+        ready = select.select([sock] if read else [], [sock] if write else [], [], timeout)
         return bool(ready[0]), bool(ready[1])
     poller = select.poll()
-    poller.register(sock, select.POLLIN | (select.POLLOUT if write else 0))
+    poller.register(sock, (select.POLLIN if read else 0) | (select.POLLOUT if write else 0))
     found = poller.poll(None if timeout is None else timeout * 1000)
     flags = found[0][1] if found else 0
     broken = bool(flags & (select.POLLERR | select.POLLHUP | select.POLLNVAL))

@@ -29,6 +29,8 @@ __all__ = ["QuestionUnanswered", "TlsSocket"]
 
 RECEIVE_SIZE = 1 << 18
 """Bytes asked of the transport at once: about sixteen full records."""
+MOST_WAITING = 1 << 20
+"""Bytes that may wait to be sent before no more are read."""
 LINGER = 1.0
 """Seconds that a peer has to take our alert before the socket is closed."""
 SEND_SIZE = 1 << 17
@@ -202,13 +204,19 @@ class TlsSocket:
             return True
 
     def _receive(self) -> None:
-        """Wait for bytes and let the engine have them; what waits to go out goes meanwhile."""
+        """Wait for bytes and let the engine have them; what waits to go out goes meanwhile.
+
+        While much waits nothing is read: a peer that has us answer and takes no answer would fill our memory.
+        """
         self._heed_deadline()
-        while self._outgoing.stuck:
-            readable, writable = wait_for(self._sock, write=True, timeout=self._sock.gettimeout())
+        while (full := len(self._outgoing) > MOST_WAITING) or self._outgoing.stuck:
+            timeout = self._sock.gettimeout()
+            readable, writable = wait_for(self._sock, read=not full, write=True, timeout=timeout)
             if writable:
                 self._send_what_goes()
-            elif not readable and self._sock.gettimeout() != 0:
+            elif full and timeout == 0:
+                raise BlockingIOError(errno.EAGAIN, "Too many bytes wait to be sent.")
+            elif not readable and timeout != 0:
                 raise TimeoutError("timed out")
             if readable or not writable:
                 break

@@ -171,8 +171,9 @@ def test_names_with_slashes_stay_in_their_directory(house: CaDirectory) -> None:
 def test_constraints_bind_what_it_issues(tmp_path: Path) -> None:
     house = CaDirectory.init(tmp_path / "ca", "Example", permitted_dns=("inside.example",))
     trust = TrustStore.from_file(house.path / "root.pem")
+    authority = house.authority()
     for name, good in (("a.inside.example", True), ("a.outside.example", False)):
-        issued, _, _ = house.issue("server", (name,))
+        issued = authority.server(name)
         report = verify(
             issued.chain, trust=trust, purpose=Purpose.SERVER_AUTH, at=NOW + timedelta(minutes=1), name=name
         )

@@ -32,6 +32,7 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509 import ocsp
 from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID, NameOID
 
+from handclasp.ca.bounds import below, bound_to, check_names
 from handclasp.errors import UsageError
 from handclasp.x509 import Certificate, TrustStore
 from handclasp.x509.identity import Identity, KeyMismatch, public_bytes
@@ -153,6 +154,10 @@ class Authority:
         self._private_key = private_key
         self._above = above
         """The authority's own certificate and those up to the root, the root left out."""
+        self.keeps_constraints = False
+        """Whether it refuses to issue what its own name constraints forbid, and those above it.
+
+        If not, it signs what it is asked to, and verifiers refuse it, as a test may want to see."""
         self.on_serial: Callable[[int], None] | None = None
         """Hears of each serial number before a certificate is signed with it."""
         self.crl_url: str | None = None
@@ -196,14 +201,20 @@ class Authority:
         path_length: int | None = 0,
         permitted_dns: Sequence[str] = (),
     ) -> Authority:
-        """An authority below this one; `permitted_dns` are the domains it may issue for."""
+        """An authority below this one; `permitted_dns` are the domains it may issue for.
+
+        With these it is bound in names of every kind: hosts, e-mail addresses and URIs are of those domains,
+        addresses of no network, and subjects and other directory names lie below an organization of its own name.
+        """
+        constraints = bound_to(permitted_dns, name, self._binding) if permitted_dns else None
+        subject = below(_name(name), self._binding)
+        self._check_names(subject, ())
         private = key.generate()
-        builder = self._begin_child(_name(name), private.public_key(), at, days)
+        builder = self._begin_child(subject, private.public_key(), at, days)
         builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=path_length), critical=True)
         builder = builder.add_extension(_AUTHORITY_USAGE, critical=True)
-        if permitted_dns:
-            permitted = [x509.DNSName(normalize_host(one)) for one in permitted_dns]
-            builder = builder.add_extension(x509.NameConstraints(permitted, None), critical=True)
+        if constraints is not None:
+            builder = builder.add_extension(constraints, critical=True)
         certificate = _sign(builder, self._private_key)
         return Authority(certificate, private, (certificate, *self._above))
 
@@ -241,7 +252,7 @@ class Authority:
                 san.append(x509.RFC822Name(email))
         except ValueError as error:
             raise UsageError(f"A client's URI or e-mail address is not as a certificate can have it: {error}") from None
-        return self._issue(_name(name), san, (ExtendedKeyUsageOID.CLIENT_AUTH,), key, days, at)
+        return self._issue(below(_name(name), self._binding), san, (ExtendedKeyUsageOID.CLIENT_AUTH,), key, days, at)
 
     def renewed(self, old: Certificate, *, at: datetime | None = None) -> Issued:
         """A certificate for the same party as an earlier one: its names, uses and kind of key, for as many days."""
@@ -303,8 +314,9 @@ class Authority:
         if not names:
             raise UsageError("A server's certificate needs at least one host name or address.")
         san = [_general_name(name) for name in names]
-        common = next((str(one.value) for one in san if len(str(one.value)) <= 64), names[0][:64])
-        return self._issue(_name(common), san, uses, key, days, at, must_staple=must_staple)
+        common = next((str(one.value) for one in san if len(str(one.value)) <= 64), None)
+        subject = x509.Name([]) if common is None else _name(common)
+        return self._issue(below(subject, self._binding), san, uses, key, days, at, must_staple=must_staple)
 
     def _issue(
         self,
@@ -317,6 +329,7 @@ class Authority:
         *,
         must_staple: bool = False,
     ) -> Issued:
+        self._check_names(subject, san)
         private = key.generate()
         builder = self._begin_child(subject, private.public_key(), at, days)
         builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
@@ -328,7 +341,8 @@ class Authority:
             feature = x509.TLSFeature([x509.TLSFeatureType.status_request])
             builder = builder.add_extension(feature, critical=False)
         if san:
-            builder = builder.add_extension(x509.SubjectAlternativeName(san), critical=False)
+            # Critical where no subject is there to name (RFC 5280, 4.1.2.6).
+            builder = builder.add_extension(x509.SubjectAlternativeName(san), critical=not subject.rdns)
         return Issued((_sign(builder, self._private_key), *self._above), private)
 
     def _begin_child(
@@ -337,6 +351,8 @@ class Authority:
         start = _start(at)
         own = self.certificate.parsed
         end = min(start + _span(days), self.certificate.not_after)
+        if end <= start:
+            raise UsageError(f"The authority {self.certificate.subject_text} has expired, on {end:%Y-%m-%d}.")
         builder = _begin(subject, own.subject, public_key, start, end)
         identifier = own.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
         authority = x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier)
@@ -350,6 +366,14 @@ class Authority:
         if self.on_serial is not None:
             self.on_serial(serial)
         return builder.serial_number(serial)
+
+    def _check_names(self, subject: x509.Name, san: Sequence[x509.GeneralName]) -> None:
+        if self.keeps_constraints:
+            check_names(subject, san, self._binding)
+
+    @property
+    def _binding(self) -> tuple[Certificate, ...]:
+        return (self.certificate, *self._above)
 
     def _access(self) -> x509.AuthorityInformationAccess | None:
         places = (

@@ -115,8 +115,9 @@ class CaDirectory:
         return self._keep(self._noting(entry.name).renewed(old), entry.name)
 
     def _noting(self, name: str) -> Authority:
-        """The issuing authority; each serial number goes into the book before it signs."""
+        """The issuing authority, which keeps its constraints; each serial number goes into the book before it signs."""
         authority = self.authority()
+        authority.keeps_constraints = True
         authority.on_serial = lambda serial: self.book.reserve(serial, ISSUING, name)
         return authority
 

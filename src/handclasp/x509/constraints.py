@@ -19,7 +19,7 @@ from handclasp.x509.certificate import Certificate, canonical_name
 from handclasp.x509.errors import MalformedCertificate
 from handclasp.x509.text import shortened
 
-__all__ = ["forbidden_name"]
+__all__ = ["forbidden_name", "forbidden_to_issue"]
 
 Subtrees = dict[type[x509.GeneralName], list[Any]]
 
@@ -41,10 +41,27 @@ def forbidden_name(
     `compare` counts the work. `common_names`: hold the subject's common names to them too, as names of
     hosts, for who takes them as such.
     """
-    permitted, excluded = issuer.once("subtrees", lambda: _subtrees(issuer))
-    names: tuple[_Name, ...] = one.once("constrained names", lambda: tuple(_names(one)))
+    names: tuple[_Name, ...] = one.once(
+        "constrained names", lambda: tuple(_names(one.subject_name, one.extension(x509.SubjectAlternativeName)))
+    )
     if common_names and one.extension(x509.SubjectAlternativeName) is None:
-        names = (*names, *_common_names(one))
+        names = (*names, *_common_names(one.subject_name))
+    return _forbidden(issuer, names, compare)
+
+
+def forbidden_to_issue(issuer: Certificate, subject: x509.Name, san: Iterable[x509.GeneralName]) -> str | None:
+    """The same of a certificate that is to be issued.
+
+    A common name with a dot is held to the constraints as a host's where no other host is named, since OpenSSL does.
+    """
+    names = [*_names(subject, san)]
+    if not any(name.kind is x509.DNSName for name in names):
+        names += (name for name in _common_names(subject) if "." in name.form)
+    return _forbidden(issuer, names, lambda: None)
+
+
+def _forbidden(issuer: Certificate, names: Iterable[_Name], compare: Callable[[], None]) -> str | None:
+    permitted, excluded = issuer.once("subtrees", lambda: _subtrees(issuer))
     for name in names:
         out, within = excluded.get(name.kind, ()), permitted.get(name.kind, ())
         if not out and not within:
@@ -91,12 +108,10 @@ def _tree_form(tree: x509.GeneralName) -> Any:
     return _host_form(tree.value) if isinstance(tree.value, str) else tree.value
 
 
-def _names(one: Certificate) -> Iterable[_Name]:
+def _names(subject: x509.Name, san: Iterable[x509.GeneralName] | None) -> Iterable[_Name]:
     """The names that constraints may be about: those of the SAN, the subject, and its mail addresses."""
-    san = one.extension(x509.SubjectAlternativeName)
-    subject = one.subject_name
     if subject.rdns:
-        yield _Name(x509.DirectoryName, one.subject_canonical, one.subject_text)
+        yield _Name(x509.DirectoryName, canonical_name(subject), shortened(subject.rfc4514_string()))
     has_mail = False
     for name in san or ():
         has_mail = has_mail or isinstance(name, x509.RFC822Name)
@@ -107,8 +122,8 @@ def _names(one: Certificate) -> Iterable[_Name]:
                 yield _Name(x509.RFC822Name, _mail_form(_mail(str(mail.value)).value), shortened(str(mail.value)))
 
 
-def _common_names(one: Certificate) -> Iterable[_Name]:
-    for common in one.subject_name.get_attributes_for_oid(NameOID.COMMON_NAME):
+def _common_names(subject: x509.Name) -> Iterable[_Name]:
+    for common in subject.get_attributes_for_oid(NameOID.COMMON_NAME):
         if str(common.value).isascii():
             yield _Name(x509.DNSName, _host_form(str(common.value)), shortened(str(common.value)))
 

@@ -18,7 +18,7 @@ from handclasp.endings import (
     HandshakePending,
 )
 from handclasp.engine import Engine
-from handclasp.errors import HandclaspError
+from handclasp.errors import HandclaspError, anew
 from handclasp.events import (
     Event,
 )
@@ -55,7 +55,7 @@ class Connection(Engine):
         While a question waits, bytes are held up to `limits.buffered_bytes`.
         """
         if self._error is not None:
-            raise self._error
+            self._raise_if_failed()
         try:
             self._receive(data)
         except Exception as error:
@@ -76,7 +76,7 @@ class Connection(Engine):
     def send_data(self, data: bytes | bytearray | memoryview) -> None:
         """Protect application data; the records are then in `data_to_send`."""
         if self._error is not None:
-            raise self._error
+            self._raise_if_failed()
         if self._write_closed:
             raise ConnectionClosed("Data cannot be sent after close().")
         established = self.established
@@ -140,8 +140,8 @@ class Connection(Engine):
 
     @property
     def error(self) -> Exception | None:
-        """What ended the connection, if it failed; it stays."""
-        return self._error
+        """What ended the connection, if it failed; it stays, and can be raised as often as one likes."""
+        return None if self._error is None else anew(self._error).with_traceback(None)
 
     @property
     def peer_closed(self) -> bool:

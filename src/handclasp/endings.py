@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 from handclasp.errors import HandclaspError, UsageError
 from handclasp.wire.iana import AlertDescription
 
@@ -11,15 +13,27 @@ __all__ = ["ConnectionClosed", "HandshakePending", "PeerAlert", "QuestionMismatc
 class PeerAlert(HandclaspError):
     """The peer ended the connection by an alert; `description` is its reason (RFC 8446, 6.2)."""
 
+    section = "RFC 8446, 6.2"
+
     def __init__(self, description: AlertDescription, during_handshake: bool) -> None:
-        self.description = description
+        self.description = self.alert = description
         self.during_handshake = during_handshake
         when = "during the handshake" if during_handshake else "after the handshake"
         super().__init__(f"The peer ended the connection {when} with the alert {description}.")
 
 
-class Truncated(HandclaspError):
-    """The connection ended without close_notify: what came may not be all (RFC 8446, 6.1)."""
+class Truncated(HandclaspError, ConnectionResetError):
+    """The connection ended without close_notify: what came may not be all (RFC 8446, 6.1).
+
+    For programs that try again it is what a reset is: the peer is gone and has not said why.
+    """
+
+    section = "RFC 8446, 6.1"
+    mend = "Look into the peer's log; a firewall or load balancer may have cut the connection."
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(message)
+        self.errno = errno.ECONNRESET
 
 
 class ConnectionClosed(UsageError):

@@ -14,7 +14,7 @@ from handclasp.endings import (
     QuestionMismatch,
     Truncated,
 )
-from handclasp.errors import PeerError
+from handclasp.errors import PeerError, anew, empty_frames
 from handclasp.events import (
     Asked,
     DataReceived,
@@ -122,10 +122,11 @@ class Engine:
 
     def _raise_if_failed(self) -> None:
         if self._error is not None:
-            raise self._error
+            raise anew(self._error).with_traceback(None)
 
     def _fail(self, error: Exception) -> None:
-        self._error = error
+        self._error = kept = anew(error)
+        empty_frames(error)
         if not self._write_closed:
             if isinstance(error, PeerError):
                 self._send_alert(AlertLevel.FATAL, AlertDescription(error.alert))
@@ -135,7 +136,7 @@ class Engine:
         if isinstance(error, (PeerError, PeerAlert)):
             self._forget_session()
         if self._observer is not None:
-            self._observer(Failed(error, isinstance(error, PeerAlert)))
+            self._observer(Failed(kept, isinstance(error, PeerAlert)))
         self._records.drop_keys()
         self._handshake = self._side = self._wait = self._pending = None
 

@@ -83,7 +83,7 @@ def connect(
         connection = handclasp.connect(address, config, server_name=server_name, timeout=timeout, observer=observer)
     except (handclasp.HandclaspError, OSError) as error:
         _report_failure(err, error, steps, trace, as_json)
-        network = isinstance(error, OSError) and not steps.has(6)
+        network = not isinstance(error, handclasp.HandclaspError) and not steps.has(6)
         raise typer.Exit(show.EXIT_NETWORK if network else show.EXIT_FAILED) from None
     except KeyboardInterrupt:
         if trace:

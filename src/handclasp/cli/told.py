@@ -37,15 +37,14 @@ def run(app: Callable[[], object]) -> int:
     except BrokenPipeError:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115  # so that Python's own flush at exit has somewhere to go
         return show.EXIT_FAILED
+    except handclasp.HandclaspError as error:  # a command tells of those itself
+        return _told_as_bug(error)
     except OSError as error:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115  # for the same reason
         _tell(f"handclasp: {as_line(error)}")
         return show.EXIT_USAGE
     except Exception as error:
-        if os.environ.get(DEBUG):
-            raise
-        _tell(f"handclasp: this is a bug of handclasp's: {type(error).__name__}: {error} (set {DEBUG}=1 for its trace)")
-        return EXIT_BUG
+        return _told_as_bug(error)
     if isinstance(code, str):
         _tell(code)
         return show.EXIT_FAILED
@@ -57,9 +56,9 @@ def telling() -> Iterator[None]:
     """Wrong options and files end the command with `EXIT_USAGE`."""
     try:
         yield
-    except (handclasp.UsageError, handclasp.CertificateError, OSError) as error:
-        if isinstance(error, BrokenPipeError):
-            raise
+    except BrokenPipeError:
+        raise
+    except OSError as error:
         _tell(f"handclasp: {as_line(error)}")
         raise typer.Exit(show.EXIT_USAGE) from None
 
@@ -69,6 +68,13 @@ def as_line(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     return " ".join(str(error).split()) or type(error).__name__
+
+
+def _told_as_bug(error: Exception) -> int:
+    if os.environ.get(DEBUG):
+        raise error
+    _tell(f"handclasp: this is a bug of handclasp's: {type(error).__name__}: {error} (set {DEBUG}=1 for its trace)")
+    return EXIT_BUG
 
 
 def _tell(text: str) -> None:

@@ -148,13 +148,13 @@ def _explain(error: BaseException, role: Role, trace: StepTrace | None) -> Expla
         alert = str(A(error.alert))
         return Explanation(step, "us", str(error), error.mend or BROKEN_PEER, error.section, alert)
     if isinstance(error, Truncated):
-        mend = "Look into the peer's log; a firewall or load balancer may have cut the connection."
-        return Explanation(reached, "the peer", "The connection was cut without a word.", mend, "RFC 8446, 6.1", None)
+        what, mend = "The connection was cut without a word.", error.mend or ""
+        return Explanation(reached, "the peer", what, mend, error.section or "", None)
+    if isinstance(error, HandclaspError):
+        return Explanation(reached, "us", str(error), error.mend or OUR_OWN, "", None)
     if isinstance(error, OSError):
         who, what, mend = _explain_os_error(error)
         return Explanation(reached or 1, who, what, mend, "", None)
-    if isinstance(error, HandclaspError):
-        return Explanation(reached, "us", str(error), OUR_OWN, "", None)
     return Explanation(reached, "us", f"{type(error).__name__}: {error}", BUG, "", None)
 
 

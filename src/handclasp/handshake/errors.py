@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from handclasp.errors import HandclaspError, PeerError
 from handclasp.wire.iana import AlertDescription
 
@@ -76,7 +74,7 @@ class VersionUnasked(IllegalValue):
 
     alert = AlertDescription.PROTOCOL_VERSION
     section = "RFC 8446, D.1"
-    step: ClassVar[int | None] = 8
+    step = 8
     mend = "Enable that version on the client if it is acceptable, or a newer one on the server."
 
 
@@ -84,7 +82,7 @@ class DowngradeDetected(IllegalValue):
     """The server says it speaks a newer version than the one agreed on (RFC 8446, 4.1.3)."""
 
     section = "RFC 8446, 4.1.3"
-    step: ClassVar[int | None] = 8
+    step = 8
     mend = "Something between the two removes versions from the hello; find and repair that device."
 
 
@@ -113,7 +111,7 @@ class NoCommonVersion(PeerError):
 
     alert = AlertDescription.PROTOCOL_VERSION
     section = "RFC 8446, 4.2.1"
-    step: ClassVar[int | None] = 7
+    step = 7
     mend = "Enable a version on one side that the other has; TLS 1.2 and 1.3 are what should be spoken."
 
 
@@ -122,7 +120,7 @@ class InappropriateFallback(PeerError):
 
     alert = AlertDescription.INAPPROPRIATE_FALLBACK
     section = "RFC 7507, 3"
-    step: ClassVar[int | None] = 7
+    step = 7
     mend = "Find what made the client's first attempt fail; the server speaks the higher version."
 
 
@@ -131,7 +129,7 @@ class NoCommonCipherSuite(PeerError):
 
     alert = AlertDescription.HANDSHAKE_FAILURE
     section = "RFC 8446, 4.1.1"
-    step: ClassVar[int | None] = 7
+    step = 7
     mend = "Add one of the peer's cipher suites, or give the server a certificate whose key fits them."
 
 
@@ -140,7 +138,7 @@ class NoCommonGroup(PeerError):
 
     alert = AlertDescription.HANDSHAKE_FAILURE
     section = "RFC 8446, 4.1.1"
-    step: ClassVar[int | None] = 7
+    step = 7
     mend = "Enable a group on one side that the other has; X25519 and secp256r1 are the widest known."
 
 
@@ -149,7 +147,7 @@ class NoCommonSignatureScheme(PeerError):
 
     alert = AlertDescription.HANDSHAKE_FAILURE
     section = "RFC 8446, 4.4.2.2"
-    step: ClassVar[int | None] = 9
+    step = 9
     mend = "Use a certificate whose key makes a signature that the peer offers."
 
 
@@ -158,7 +156,7 @@ class NoSuitableCertificate(PeerError):
 
     alert = AlertDescription.HANDSHAKE_FAILURE
     section = "RFC 8446, 4.4.2.2"
-    step: ClassVar[int | None] = 9
+    step = 9
     mend = "Give the server a certificate whose key type the client can verify."
 
 
@@ -167,7 +165,7 @@ class NoCommonProtocol(PeerError):
 
     alert = AlertDescription.NO_APPLICATION_PROTOCOL
     section = "RFC 7301, 3.2"
-    step: ClassVar[int | None] = 7
+    step = 7
     mend = "Add one of the client's protocols to the server's `alpn`, or leave ALPN out on one side."
 
 
@@ -194,7 +192,7 @@ class CertificateMissing(PeerError):
 
     alert = AlertDescription.CERTIFICATE_REQUIRED
     section = "RFC 8446, 4.4.2.4"
-    step: ClassVar[int | None] = 14
+    step = 14
     mend = "Give the client a certificate that one of the server's trusted authorities issued."
 
 
@@ -225,7 +223,7 @@ class ExtendedMasterSecretMissing(PeerError):
 
     alert = AlertDescription.HANDSHAKE_FAILURE
     section = "RFC 7627, 5.2"
-    step: ClassVar[int | None] = 7
+    step = 7
     mend = "Update the peer, or set require_extended_master_secret=False for this old device alone."
 
 

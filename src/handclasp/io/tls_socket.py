@@ -17,7 +17,7 @@ from typing import Any, Self
 
 from handclasp.connection import Connection
 from handclasp.endings import Truncated
-from handclasp.errors import PeerError, UsageError
+from handclasp.errors import HandclaspError, PeerError, UsageError
 from handclasp.events import Asked, DataReceived, Event
 from handclasp.handshake.established import Established
 from handclasp.io.outgoing import Outgoing, wait_for
@@ -325,7 +325,10 @@ class TlsSocket:
         try:
             while not self._ended and wait_for(self._sock, write=False, timeout=0)[0]:
                 self._receive()
-        except (OSError, Truncated):
+        except HandclaspError as error:
+            if not isinstance(error, Truncated):
+                raise
+        except OSError:
             return
         finally:
             self._reading.release()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from handclasp.errors import PeerError
 from handclasp.wire.iana import AlertDescription
@@ -38,7 +38,7 @@ class CertificateError(PeerError):
 
     alert = AlertDescription.BAD_CERTIFICATE
     section = "RFC 5280, 6"
-    step: ClassVar[int | None] = 13
+    step = 13
 
     def __init__(self, message: str, report: Report | None = None) -> None:
         super().__init__(message)
@@ -95,7 +95,7 @@ class ClientNotAllowed(CertificateError):
 
     alert = AlertDescription.ACCESS_DENIED
     section = "RFC 8446, 6.2"
-    step: ClassVar[int | None] = 17
+    step = 17
     mend = "Add one of the client's names to `allowed_clients`, or give it a certificate with such a name."
 
 

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from handclasp.errors import ConfigError
+from handclasp.errors import ConfigError, anew
 from handclasp.x509.certificate import Certificate
 from handclasp.x509.errors import CertificateError
 from handclasp.x509.identity import Identity, UnreadableIdentity, end_of, public_bytes
@@ -54,7 +54,7 @@ class Reloaded(Generic[T]):
         try:
             self._value = self._load()
         except Exception as error:  # whatever is wrong with the new files, the old contents stay in force
-            self.error = error
+            self.error = anew(error).with_traceback(None)  # frames that read keys hold them
         else:
             self.error = None
 

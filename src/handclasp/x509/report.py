@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, NamedTuple
 
+from handclasp.errors import anew
 from handclasp.wire.iana import AlertDescription
 from handclasp.x509.certificate import Certificate
 from handclasp.x509.errors import CertificateError
@@ -65,6 +66,9 @@ class PathTried:
     unsettled: tuple[tuple[Certificate, Certificate], ...] = ()
     """Certificates of which no source told whether they were revoked, each with its issuer."""
 
+    def __post_init__(self) -> None:
+        _without_frames(self.error)
+
     def to_dict(self) -> dict[str, Any]:
         """For JSON: the certificates, their checks, and why this path was not taken, null where it was."""
         return {
@@ -107,6 +111,9 @@ class Report:
     fetched: tuple[Fetched, ...] = ()
     """What was asked of the network for it."""
 
+    def __post_init__(self) -> None:
+        _without_frames(self.error)
+
     @property
     def accepted(self) -> bool:
         """Whether the peer is who it should be."""
@@ -115,7 +122,7 @@ class Report:
     def raise_if_refused(self) -> None:
         """Raise the `CertificateError` of a refusal."""
         if self.error is not None:
-            raise self.error
+            raise anew(self.error)
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -137,3 +144,9 @@ class Report:
                 "alert": str(AlertDescription(error.alert)),
             },
         }
+
+
+def _without_frames(error: CertificateError | None) -> None:
+    """Reports are kept, and frames hold all that they worked on."""
+    if error is not None:
+        error.__traceback__ = error.__context__ = None

@@ -63,6 +63,7 @@ class Link:
 KEYS: dict[str, Callable[[], Key]] = {
     "p256": lambda: ec.generate_private_key(ec.SECP256R1()),
     "p384": lambda: ec.generate_private_key(ec.SECP384R1()),
+    "p521": lambda: ec.generate_private_key(ec.SECP521R1()),
     "k1": lambda: ec.generate_private_key(ec.SECP256K1()),
     "rsa2048": lambda: rsa.generate_private_key(65537, 2048),
     "rsa1024": lambda: rsa.generate_private_key(65537, 1024),

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.name import _ASN1Type
-from cryptography.x509.oid import NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from tests.x509.chains import HOST, NOBODY_KNOWS, NOW, Link, key_of, leaf, make_chain
 
 from handclasp.x509 import DEFAULT, RFC5280, Certificate, Purpose, Report, TrustStore, VerificationPolicy, verify
@@ -23,7 +23,7 @@ DAY = timedelta(days=1)
 BY_NAME = replace(DEFAULT, anchors_by_name_and_key=True)
 
 
-def anchor(*extensions: x509.ExtensionType, last: int = 1, key: Any = None) -> Certificate:
+def anchor(*extensions: x509.ExtensionType, last: int = 1, key: Any = None, critical: bool = True) -> Certificate:
     """The root's name and key, and whatever else."""
     old = x509.load_der_x509_certificate(GOOD.root)
     builder = x509.CertificateBuilder().subject_name(old.subject).issuer_name(old.subject).serial_number(1)
@@ -31,7 +31,7 @@ def anchor(*extensions: x509.ExtensionType, last: int = 1, key: Any = None) -> C
         builder.public_key(key or old.public_key()).not_valid_before(NOW - 9 * DAY).not_valid_after(NOW + last * DAY)
     )
     for one in extensions:
-        builder = builder.add_extension(one, critical=True)
+        builder = builder.add_extension(one, critical)
     return Certificate(builder.sign(key_of(0), hashes.SHA256()).public_bytes(Encoding.DER))
 
 
@@ -48,6 +48,7 @@ FAULTS = {
     "no authority": (anchor(), e.ConstraintViolation),
     "of version 1, as it were": (anchor(x509.BasicConstraints(False, None)), e.ConstraintViolation),
     "with too short paths": (anchor(x509.BasicConstraints(True, 0)), e.ConstraintViolation),
+    "for other purposes": (anchor(CA, x509.ExtendedKeyUsage([ExtendedKeyUsageOID.EMAIL_PROTECTION])), e.WrongPurpose),
     "for other names": (anchor(CA, x509.NameConstraints([x509.DNSName("b.example")], None)), e.ConstraintViolation),
     "with something that nobody knows": (anchor(CA, NOBODY_KNOWS), e.ConstraintViolation),
 }
@@ -63,9 +64,12 @@ def test_an_anchor_is_judged_whole_or_counts_by_name_and_key(fault: str) -> None
     assert report.path[-1] == root
 
 
-def test_the_form_of_an_anchor_counts_where_all_of_it_does() -> None:
-    assert type(judge(anchor(CA), RFC5280).error) is e.FormViolation
-    assert judge(anchor(CA), replace(RFC5280, anchors_by_name_and_key=True)).accepted
+def test_what_an_anchor_says_counts_where_all_of_it_does_and_not_how_it_is_numbered() -> None:
+    """Its serial number and key identifier are of nobody's use; what is critical has to be seen to be."""
+    assert judge(anchor(CA), RFC5280).accepted
+    mild = anchor(CA, critical=False)
+    assert type(judge(mild, RFC5280).error) is e.FormViolation
+    assert judge(mild, replace(RFC5280, anchors_by_name_and_key=True)).accepted
 
 
 def test_a_verdict_does_not_end_with_an_anchor_whose_dates_do_not_count() -> None:

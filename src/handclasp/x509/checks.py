@@ -235,7 +235,7 @@ def check_path(findings: Findings, path: tuple[Certificate, ...], purpose: Purpo
     for one in judged:
         _check_dates(findings, one)
         _check_critical(findings, one)
-    for issuer in path[1:-1]:
+    for issuer in above:
         if issuer.extension(x509.ExtendedKeyUsage) is not None or issuer.netscape_type is not None:
             _check_purpose(findings, issuer, purpose, signs=False)
     as_host = purpose is Purpose.SERVER_AUTH and findings.policy.names is NamePolicy.SAN_THEN_CN

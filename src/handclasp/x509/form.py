@@ -164,23 +164,25 @@ def _is_authority(one: Certificate) -> bool:
 
 
 _EVERY: tuple[tuple[Rule, str], ...] = (
-    (_serial, "RFC 5280, 4.1.2.2"),
     (_authority_key, "RFC 5280, 4.2.1.1"),
     (_subject_key, "RFC 5280, 4.2.1.2"),
     (_dns_constraints, "RFC 5280, 4.2.1.10"),
     (_empty_subject, "RFC 5280, 4.1.2.6"),
 )
-_ISSUED: tuple[tuple[Rule, str], ...] = ((_has_authority_key, "RFC 5280, 4.2.1.1"),)
+_ISSUED: tuple[tuple[Rule, str], ...] = (
+    (_serial, "RFC 5280, 4.1.2.2"),
+    (_has_authority_key, "RFC 5280, 4.2.1.1"),
+)
 """Of all below the anchor: why we trust that one is our own affair."""
-_INTERMEDIATE: tuple[tuple[Rule, str], ...] = ((_has_usage, "RFC 5280, 4.2.1.3"),)
+_INTERMEDIATE: tuple[tuple[Rule, str], ...] = (
+    (_has_subject_key, "RFC 5280, 4.2.1.2"),
+    (_has_usage, "RFC 5280, 4.2.1.3"),
+)
 _LEAF: tuple[tuple[Rule, str], ...] = (
     (_leaf_constraints, "RFC 5280, 4.2.1.10"),
     (_leaf_usage, "RFC 5280, 4.2.1.9"),
 )
-_AUTHORITY: tuple[tuple[Rule, str], ...] = (
-    (_has_subject_key, "RFC 5280, 4.2.1.2"),
-    (_critical_basic, "RFC 5280, 4.2.1.9"),
-)
+_AUTHORITY: tuple[tuple[Rule, str], ...] = ((_critical_basic, "RFC 5280, 4.2.1.9"),)
 _WEB_LEAF: tuple[tuple[Rule, str], ...] = (
     (_web_authority, "CA/Browser BR, 7.1.2.7.8"),
     (_web_purpose, "CA/Browser BR, 7.1.2.7.10"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import json
-import os
 import signal
 import sqlite3
 import subprocess
@@ -32,7 +31,6 @@ from handclasp.x509 import DEFAULT, Certificate, Purpose, RevocationMode, Revoca
 from handclasp.x509.crl import Crl
 from handclasp.x509.errors import CertificateRevoked
 from handclasp.x509.identity import Identity
-from handclasp.x509.keys import write_owner_only
 
 NOW = datetime.datetime.now(UTC) + timedelta(minutes=30)
 """Later than anything that the tests issue, however long they all take."""
@@ -124,7 +122,7 @@ def test_the_book_knows_a_number_before_its_certificate(tmp_path: Path) -> None:
         "import os, signal\n"
         "from handclasp.ca import CaDirectory\n"
         f"house = CaDirectory({str(tmp_path / 'ca')!r})\n"
-        "house.book.issued = lambda certificate: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "house._keep = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
         "house.issue('server', ('crash.example',))\n"
     )
     done = subprocess.run([sys.executable, "-c", script], check=False)
@@ -291,26 +289,6 @@ def test_slips_of_the_pen_are_the_caller_s(house: CaDirectory, slip: Callable[[C
     with pytest.raises(UsageError):
         slip(house)
     assert list((house.path / "issued").iterdir()) == []
-
-
-def test_what_is_no_file_stays_what_it_is(tmp_path: Path) -> None:
-    pipe = tmp_path / "pipe"
-    os.mkfifo(pipe)
-    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
-    write_owner_only(pipe, b"a key")
-    assert os.read(reader, 100) == b"a key"
-    assert pipe.is_fifo()
-    os.close(reader)
-    with pytest.raises(IsADirectoryError):
-        write_owner_only(tmp_path, b"a key")
-    behind, link = tmp_path / "behind", tmp_path / "link"
-    behind.write_text("old")
-    behind.chmod(0o644)
-    link.symlink_to(behind)
-    write_owner_only(link, b"a key")
-    assert link.is_symlink()
-    assert behind.read_bytes() == b"a key"
-    assert behind.stat().st_mode & 0o777 == 0o600
 
 
 def test_many_may_issue_at_once(tmp_path: Path) -> None:

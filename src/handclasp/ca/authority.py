@@ -35,8 +35,9 @@ from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsag
 from handclasp.ca.bounds import below, bound_to, check_names
 from handclasp.errors import UsageError
 from handclasp.x509 import Certificate, TrustStore
+from handclasp.x509.files import write_whole
 from handclasp.x509.identity import Identity, KeyMismatch, public_bytes
-from handclasp.x509.keys import key_bytes, write_owner_only, write_whole
+from handclasp.x509.keys import key_bytes, write_owner_only
 from handclasp.x509.names import normalize_host
 
 __all__ = ["Authority", "Issued", "KeyType"]

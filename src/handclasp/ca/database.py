@@ -1,7 +1,7 @@
 """Which certificates an authority has issued and revoked, in SQLite (mission row S22).
 
-A serial number is written down before its certificate leaves the house, in a transaction of its own: a
-crash half-way leaves a serial number without a certificate, never a certificate nobody remembers.
+A serial number is written down before anything is signed with it, in a transaction of its own; its certificate is
+written down in the transaction that its files are written in. After a crash between the two the files tell which it is.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class Entry:
     authority: str
     name: str
     der: bytes | None
-    """None where a crash came between the number and the certificate."""
+    """None where nothing came of the number."""
     not_after: datetime | None
     revoked_at: datetime | None
     reason: x509.ReasonFlags | None
@@ -142,7 +142,10 @@ class CaDatabase:
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[sqlite3.Connection]:
-        """A transaction that no other process writes beside; undone where its body raises."""
+        """A transaction that no other process writes beside; undone where its body raises. One inside is part of it."""
+        if self._connection.in_transaction:
+            yield self._connection
+            return
         with self._told():
             self._connection.execute("BEGIN IMMEDIATE")
             try:
@@ -192,6 +195,12 @@ class CaDatabase:
                 "UPDATE certificate SET revoked_at = ?, reason = ?, changed_at = ? WHERE serial = ?",
                 (*changes, datetime.now(UTC).isoformat(), f"{serial:x}"),
             )
+
+    def unfinished(self) -> list[int]:
+        """Serial numbers without a certificate."""
+        with self._told():
+            rows = self._connection.execute("SELECT serial FROM certificate WHERE der IS NULL")
+            return [int(serial, 16) for (serial,) in rows]
 
     def next_list_number(self, authority: str, at: datetime) -> int:
         """The number of the next CRL of an authority, used once."""

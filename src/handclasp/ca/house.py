@@ -10,9 +10,8 @@ The first authority is the root; all that is issued comes from the last, the iss
 
 from __future__ import annotations
 
+import contextlib
 import os
-import secrets
-import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
@@ -21,12 +20,14 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from handclasp.ca.authority import Authority, Issued, KeyType
-from handclasp.ca.database import CaDatabase, Entry
+from handclasp.ca.database import BookUnusable, CaDatabase, Entry, UnknownList
 from handclasp.errors import UsageError
 from handclasp.x509 import Certificate, CertificateError
 from handclasp.x509.crl import Crl
+from handclasp.x509.files import clear_leftovers, read_regular, whole_folder, write_whole
 from handclasp.x509.identity import KeyMismatch
-from handclasp.x509.keys import UnreadableKey, load_private_key, read_key_file, write_owner_only, write_whole
+from handclasp.x509.keys import UnreadableKey, load_private_key, read_key_file, write_owner_only
+from handclasp.x509.text import shortened
 
 __all__ = ["CaDirectory", "NoCa"]
 
@@ -44,8 +45,11 @@ class CaDirectory:
         self.path = Path(path)
         self._password = password
         if not (self.path / "book.sqlite").exists():
+            clear_leftovers(self.path.absolute().parent)  # of an `init` that was killed
             raise NoCa(f"{self.path} holds no CA; `handclasp ca init` makes one.")
         self.book = CaDatabase(self.path / "book.sqlite", create=False)
+        with contextlib.suppress(OSError, BookUnusable):  # whoever may only read reads what is there
+            self._put_in_order()
 
     def __enter__(self) -> Self:
         return self
@@ -76,19 +80,40 @@ class CaDirectory:
         root = Authority.root(f"{name} Root", key=key)
         issuing = root.intermediate(f"{name} Issuing CA", key=key, permitted_dns=permitted_dns)
         folder.parent.mkdir(parents=True, exist_ok=True)
-        making = folder.absolute().with_name(f".{folder.absolute().name}.{secrets.token_hex(8)}")
-        try:
-            making.mkdir(mode=0o700)
-        except OSError as error:
-            error.filename = str(folder)  # the name that the caller knows
-            raise
-        try:
-            _furnish(making, f"{name} Issuing CA", root, issuing, password)
-            making.rename(folder)  # over an empty directory, and over nothing else
-        except BaseException:
-            shutil.rmtree(making, ignore_errors=True)
-            raise
+        with whole_folder(folder) as making:
+            try:
+                _furnish(making, f"{name} Issuing CA", root, issuing, password)
+            except BookUnusable as error:  # the name that the caller knows
+                raise BookUnusable(str(error).replace(str(making), str(folder))) from None
         return cls(folder, password)
+
+    def _put_in_order(self) -> None:
+        """After a crash: what is whole in the folder is in the book, and what is not is gone."""
+        clear_leftovers(self.path)
+        clear_leftovers(self.path / "issued")
+        if not self.book.unfinished():
+            return
+        with self.book.alone():  # so nobody is writing files
+            open_numbers = set(self.book.unfinished())
+            for name in os.listdir(self.path / "issued"):
+                file = self.path / "issued" / name
+                serial = _serial_in(file)
+                if serial not in open_numbers or file.suffix != ".key":
+                    continue
+                certificate = file.with_suffix(".pem")
+                if certificate.exists():
+                    self._finish(certificate, serial)
+                else:
+                    file.unlink()  # the certificate comes after its key
+
+    def _finish(self, file: Path, serial: int) -> None:
+        """Write the certificate of a file into the book; files that are damaged, or another's, are left alone."""
+        try:
+            found = Certificate.load_all(read_regular(file))[0]
+            if found.serial_number == serial:
+                self.book.issued(found)
+        except CertificateError:
+            return
 
     def authority(self, label: str = ISSUING) -> Authority:
         """An authority with its key; raises `NoCa` where that can't be read."""
@@ -116,16 +141,22 @@ class CaDirectory:
 
     def _noting(self, name: str) -> Authority:
         """The issuing authority, which keeps its constraints; each serial number goes into the book before it signs."""
+        length, most = len(os.fsencode(_stem(name))), _longest_name(self.path) - len(f"-{2**159:x}.pem")
+        if length > most:
+            raise UsageError(
+                f"The name {shortened(name)!r} is too long for the names of its files: {length} bytes, where {most}"
+                " have room. Put a shorter one first."
+            )
         authority = self.authority()
         authority.keeps_constraints = True
         authority.on_serial = lambda serial: self.book.reserve(serial, ISSUING, name)
         return authority
 
     def _keep(self, issued: Issued, name: str) -> tuple[Issued, Path, Path]:
-        stem = "".join(c if c.isalnum() or c in "-._" else "_" for c in name)
-        label = f"{stem}-{issued.certificate.serial_number:x}"
-        certificate, key = issued.save(self.path / "issued", label, self._password)
-        self.book.issued(issued.certificate)
+        label = f"{_stem(name)}-{issued.certificate.serial_number:x}"
+        with self.book.alone():
+            certificate, key = issued.save(self.path / "issued", label, self._password)
+            self.book.issued(issued.certificate)
         return issued, certificate, key
 
     def revoke(self, text: str, reason: x509.ReasonFlags, at: datetime | None = None) -> Entry:
@@ -137,9 +168,10 @@ class CaDirectory:
     def make_crl(self, label: str = ISSUING, *, days: int = 7, base: int | None = None) -> Path:
         """The next list of an authority; with `base` a delta to the list of that number."""
         authority, now = self.authority(label), datetime.now(UTC)
-        since = None if base is None else self.book.list_made_at(label, base)
-        number = self.book.next_list_number(label, now)
-        entries = [one for one in self.book.entries(label) if since is None or _changed_after(one, since)]
+        since = None if base is None else self._made_at(label, base)
+        with self.book.alone():  # so a list of a higher number never knows less
+            number = self.book.next_list_number(label, now)
+            entries = [one for one in self.book.entries(label) if since is None or _changed_after(one, since)]
         revoked = [
             (one.serial, one.revoked_at or one.changed_at or now, one.reason or x509.ReasonFlags.remove_from_crl)
             for one in entries
@@ -148,9 +180,16 @@ class CaDirectory:
         der = authority.make_crl(revoked, number=number, days=days, at=now, base_number=base)
         target = self.path / (f"{label}.crl" if base is None else f"{label}-delta.crl")
         with self.book.alone():  # two at once, and the later list is the one that stays
-            if not _is_newer(target, number):
+            if (_number_of(target) or 0) <= number:
                 write_whole(target, der)
         return target
+
+    def _made_at(self, label: str, number: int) -> datetime:
+        """When the list was made that a delta is to; a number that a crash kept from its list counts for none."""
+        made, newest = self.book.list_made_at(label, number), _number_of(self.path / f"{label}.crl")
+        if newest is not None and number > newest:
+            raise UnknownList(f"The authority {label!r} never finished a list of number {number}.")
+        return made
 
     def ocsp_response(self, entry: Entry, *, days: int = 7) -> bytes:
         """What a server staples for a certificate in the book (RFC 6960), in DER."""
@@ -195,12 +234,30 @@ def _changed_after(entry: Entry, since: datetime) -> bool:
     return entry.changed_at is not None and entry.changed_at >= since
 
 
-def _is_newer(path: Path, number: int) -> bool:
-    """Whether a list that is there already has a higher number."""
+def _number_of(path: Path) -> int | None:
+    """The number of a list that is there."""
     try:
-        return (Crl(path.read_bytes()).number or 0) > number
+        return Crl(path.read_bytes()).number
     except (OSError, UsageError):
-        return False
+        return None
+
+
+def _stem(name: str) -> str:
+    """What the names of a certificate's files begin with."""
+    return "".join(c if c.isalnum() or c in "-._" else "_" for c in name)
+
+
+def _serial_in(file: Path) -> int:
+    """The serial number in the name of a certificate's file; 0, which none has, where there is none."""
+    try:
+        return int(file.stem.rpartition("-")[2], 16)
+    except ValueError:
+        return 0
+
+
+def _longest_name(folder: Path) -> int:
+    """Bytes of the longest name that a file in a folder may have."""
+    return os.pathconf(folder, "PC_NAME_MAX") if hasattr(os, "pathconf") else 255
 
 
 def _pem(*certificates: Certificate) -> bytes:

@@ -25,7 +25,8 @@ from handclasp.cli import show
 from handclasp.cli.files import password_from
 from handclasp.cli.told import telling
 from handclasp.x509.crl import Crl
-from handclasp.x509.keys import KeyForm, key_bytes, write_owner_only, write_whole
+from handclasp.x509.files import write_whole
+from handclasp.x509.keys import KeyForm, key_bytes, write_owner_only
 from handclasp.x509.names import Identities
 
 __all__ = ["ca_app"]

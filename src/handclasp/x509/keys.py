@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import secrets
 import stat
 import warnings
 from enum import Enum
@@ -28,6 +27,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from handclasp.errors import UsageError
+from handclasp.x509.files import STREAMS, write_whole
 from handclasp.x509.pem import blocks
 from handclasp.x509.rounds import TooMuchWork, check_rounds
 
@@ -47,7 +47,6 @@ __all__ = [
     "read_key_file",
     "save_private_key",
     "write_owner_only",
-    "write_whole",
 ]
 
 MAX_SIZE = 1 << 20
@@ -225,34 +224,13 @@ def save_private_key(
 
 
 def write_owner_only(path: str | os.PathLike[str], data: bytes) -> None:
-    """Write a file that only its owner may read, whole or not at all; raises OSError as `open` does."""
-    write_whole(path, data, 0o600)
+    """Write a file that only its owner may read, whole or not at all, through no link; raises OSError as `open` does.
 
-
-def write_whole(path: str | os.PathLike[str], data: bytes, mode: int = 0o666) -> None:
-    """Write a file, whole or not at all, with this mode less the process's mask; raises OSError as `open` does.
-
-    A link, a device or a pipe is written to and stays what it is; the file behind a link gets the mode too.
+    Warns with `KeyFileWarning` where everybody may put another file in its place.
     """
-    target = Path(path)
-    if target.is_symlink() or (target.exists() and not target.is_file()):
-        with os.fdopen(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as file:
-            if stat.S_ISREG(os.fstat(file.fileno()).st_mode) and mode == 0o600:
-                target.chmod(mode)
-            file.write(data)
-        return
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}")
-    try:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    except OSError as error:
-        error.filename = str(target)  # the name that the caller knows
-        raise
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(target)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    folder = Path(path).parent
+    write_whole(path, data, 0o600)
+    mode = folder.stat().st_mode
+    if os.name == "posix" and mode & stat.S_IWOTH and not mode & stat.S_ISVTX and folder not in STREAMS:
+        message = f"Everybody may replace the key file {path}, for all may write into its folder: chmod o-w {folder}"
+        warnings.warn(message, KeyFileWarning, stacklevel=2)

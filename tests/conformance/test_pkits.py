@@ -34,6 +34,7 @@ POLICIES = {"anyPolicy": ANY_POLICY, **{f"NIST-test-policy-{n}": f"2.16.840.1.10
 KNOWN = {
     "4.1.4": "DSA keys have no place in TLS any more, so our floor leaves them out",
     "4.1.5": "the same, with inherited parameters",
+    "4.14.30": "the list that tells of its signer is the signer's own; nobody vouches for himself, to OpenSSL neither",
 }
 """Tests that we fail by decision, each with its reason; an unexpected pass fails too."""
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-import traceback
 from dataclasses import replace
 from typing import Any
 
@@ -27,7 +25,7 @@ from handclasp.x509 import (
 )
 from handclasp.x509 import errors as e
 from handclasp.x509.crl import Crl
-from handclasp.x509.revocation import MOST_POINTS
+from handclasp.x509.scopes import MOST_POINTS
 
 REQUIRED = replace(DEFAULT, revocation=RevocationMode.REQUIRED)
 CA = x509.BasicConstraints(True, None)
@@ -65,6 +63,9 @@ def judge(leaf: Certificate, *others: Certificate, lists: list[Crl], **changes: 
     return verify([leaf, *others], trust=TrustStore.of(ROOT), revocation=RevocationSources(lists), **arguments)
 
 
+SIGNS_LISTS = x509.KeyUsage(True, False, False, False, False, False, True, False, False)
+
+
 def points(count: int) -> x509.CRLDistributionPoints:
     places = [[x509.UniformResourceIdentifier(f"http://example.com/{number}")] for number in range(count)]
     return x509.CRLDistributionPoints([x509.DistributionPoint(place, None, None, None) for place in places])
@@ -97,20 +98,44 @@ def test_a_list_is_verified_once_by_each_key(monkeypatch: pytest.MonkeyPatch) ->
         assert len(made) == 1
 
 
-def test_lists_about_signers_of_lists_end_somewhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each of these may sign the list that would tell of the others; none did."""
-    depths: list[int] = []
-    check = checks.check_signer_path
+def test_looking_for_who_signed_lists_ends_somewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of these may have signed the lists, and none did."""
+    made: list[object] = []
+    verify_list = Crl._verify
 
-    def measuring(*arguments: Any) -> None:
-        depths.append(len(list(traceback.walk_stack(sys._getframe()))))
-        check(*arguments)
+    def counting(crl: Crl, key: object) -> None:
+        made.append(key)
+        verify_list(crl, key)
 
-    monkeypatch.setattr(checks, "check_signer_path", measuring)
+    monkeypatch.setattr(Crl, "_verify", counting)
     place = [x509.DirectoryName(name_of("Signer"))]
     elsewhere = x509.CRLDistributionPoints([x509.DistributionPoint(place, None, None, place)])
-    signers = [certificate("Signer", key, CA, elsewhere) for key in range(100, 160)]
+    signers = [certificate("Signer", key, CA, SIGNS_LISTS, elsewhere) for key in range(100, 160)]
     leaf = certificate("Leaf", 1, NAMES, elsewhere)
-    report = judge(leaf, *signers, lists=[crl("Signer", 99, indirect=True)])
+    lists = [crl("Signer", by, indirect=True) for by in range(90, 99)]
+    report = judge(leaf, *signers, lists=lists)
     assert type(report.error) is e.BudgetExceeded
-    assert max(depths) - min(depths) < 100
+    assert len(made) <= DEFAULT.max_path_steps
+
+
+def test_whether_a_signer_of_lists_was_revoked_is_not_asked_of_others_like_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else each would lead to the next: here each may sign the list that tells of the one before."""
+    judged: list[Certificate] = []
+    check = checks.check_signer_path
+
+    def counting(findings: checks.Findings, path: tuple[Certificate, ...]) -> None:
+        judged.append(path[0])
+        check(findings, path)
+
+    monkeypatch.setattr(checks, "check_signer_path", counting)
+    signers, lists = [], []
+    for key in range(100, 110):
+        place = [x509.DirectoryName(name_of(f"Signer {key + 1}"))]
+        elsewhere = x509.CRLDistributionPoints([x509.DistributionPoint(place, None, None, place)])
+        signers.append(certificate(f"Signer {key}", key, CA, SIGNS_LISTS, elsewhere))
+        lists.append(crl(f"Signer {key}", key, indirect=True))
+    place = [x509.DirectoryName(name_of("Signer 100"))]
+    leaf = certificate("Leaf", 1, NAMES, x509.CRLDistributionPoints([x509.DistributionPoint(place, None, None, place)]))
+    report = judge(leaf, *signers, lists=lists)
+    assert type(report.error) is e.RevocationUnknown
+    assert judged == signers[:1]

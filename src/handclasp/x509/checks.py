@@ -268,7 +268,7 @@ def _check_algorithms(findings: Findings, path: tuple[Certificate, ...]) -> bool
 
 
 def check_signer_path(findings: Findings, path: tuple[Certificate, ...]) -> None:
-    """The same for whoever signs a list: any purpose will do (RFC 5280, 6.3.3 (f))."""
+    """The same for whoever signs a list or a response: any purpose will do (RFC 5280, 6.3.3 (f))."""
     if not _check_algorithms(findings, path):
         return
     judged = whole(findings.policy, path)
@@ -277,6 +277,7 @@ def check_signer_path(findings: Findings, path: tuple[Certificate, ...]) -> None
         _check_critical(findings, one)
     for depth, issuer in enumerate(judged[1:]):
         _check_authority(findings, issuer, sum(not one.is_self_issued for one in path[1 : depth + 1]))
+        _check_name_constraints(findings, issuer, path[: depth + 1], as_host=False)
 
 
 def check_client(findings: Findings, leaf: Certificate, identities: Identities) -> None:

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
 from handclasp.errors import UsageError
@@ -21,7 +21,7 @@ from handclasp.x509.der import after, content_of
 from handclasp.x509.pem import blocks
 from handclasp.x509.quiet import quietly
 
-__all__ = ["Crl", "Entry", "MalformedCrl"]
+__all__ = ["Crl", "Entry", "MalformedCrl", "is_meant"]
 
 ALL_REASONS = frozenset(flag for flag in x509.ReasonFlags if flag.name not in ("unspecified", "remove_from_crl"))
 UNDERSTOOD = frozenset(
@@ -130,7 +130,7 @@ class Crl:
         """The name of the hash that is signed; None where the scheme has its own, "unknown" where we know neither."""
         try:
             algorithm = self.parsed.signature_hash_algorithm
-        except UnsupportedAlgorithm:
+        except Exception:  # the parser's own errors have no common class
             return "unknown"
         return None if algorithm is None else algorithm.name
 
@@ -146,7 +146,7 @@ class Crl:
             try:
                 self._verify(signer.public_key)
                 known = True
-            except (InvalidSignature, ValueError, TypeError, UnsupportedAlgorithm):
+            except Exception:  # a signature that is false, or a key and parameters that no signature can be made with
                 known = False
             if len(self._keys) >= REMEMBERED_KEYS:
                 self._keys.clear()
@@ -174,7 +174,12 @@ class Crl:
         """The entry of a certificate by its serial number and its issuer's canonical name."""
         key = serial.to_bytes(serial.bit_length() // 8 + 1, "big", signed=True)
         at = self._index.get(issuer, {}).get(key)
-        return None if at is None else parse_entry(self._tbs, at)
+        if at is None:
+            return None
+        try:
+            return parse_entry(self._tbs, at)
+        except (IndexError, ValueError):  # an entry of no form that we know still names whom it names
+            return Entry("unspecified", understood=False)
 
     def _by_serial(self) -> dict[bytes, int]:
         """Where each serial number's entry begins: one pass over the DER, whatever the entries say."""
@@ -205,7 +210,31 @@ class Entry:
     understood: bool
     """Whether all critical extensions of the entry are."""
 
+    @property
+    def word(self) -> str:
+        """The reason as it stands in a sentence."""
+        return self.reason if self.understood else "in a way that is not understood"
 
+
+def is_meant(identifier: x509.AuthorityKeyIdentifier | None, signer: Certificate) -> bool:
+    """Whether an authority key identifier is this signer's, as far as both say (RFC 5280, 4.2.1.1 and 5.2.1).
+
+    The key identifiers are compared where there are two; else the signer's own issuer and serial number.
+    """
+    if identifier is None:
+        return True
+    own = signer.extension(x509.SubjectKeyIdentifier)
+    if identifier.key_identifier is not None and own is not None:
+        return bool(identifier.key_identifier == own.digest)
+    if identifier.authority_cert_serial_number not in (None, signer.serial_number):
+        return False
+    named = [
+        canonical_name(n.value) for n in identifier.authority_cert_issuer or () if isinstance(n, x509.DirectoryName)
+    ]
+    return not named or signer.issuer_canonical in named
+
+
+HOLD, REMOVED = "certificateHold", "removeFromCRL"
 REASONS = {
     0: "unspecified",
     1: "keyCompromise",
@@ -213,8 +242,8 @@ REASONS = {
     3: "affiliationChanged",
     4: "superseded",
     5: "cessationOfOperation",
-    6: "certificateHold",
-    8: "removeFromCRL",
+    6: HOLD,
+    8: REMOVED,
     9: "privilegeWithdrawn",
     10: "aACompromise",
 }

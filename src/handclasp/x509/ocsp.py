@@ -9,10 +9,9 @@ import hashlib
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -21,6 +20,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from handclasp.x509.certificate import Certificate, canonical_name, interned
 from handclasp.x509.checks import Findings, check_signer_path
+from handclasp.x509.crl import HOLD, is_meant
 from handclasp.x509.errors import BadStaple
 from handclasp.x509.policy import DEFAULT, VerificationPolicy
 from handclasp.x509.quiet import quietly
@@ -60,10 +60,14 @@ def check_response(
     at: datetime,
     nonce: bytes | None = None,
     policy: VerificationPolicy = DEFAULT,
+    above: tuple[Certificate, ...] = (),
+    tainted: frozenset[bytes] = frozenset(),
 ) -> RevocationStatus:
     """What a response says of a certificate; raises `BadStaple` for one that says nothing to be believed.
 
-    With a `nonce` the response has to have it too. The `policy` says which hashes and keys count.
+    With a `nonce` the response has to have it too. The `policy` says which hashes and keys count. `above` are the
+    authorities between the issuer and the anchor: their constraints hold for whom the issuer named to answer, which
+    is nobody whose key is being judged: the certificate's, or one that is `tainted`.
     """
     if len(der) > MAX_SIZE:
         raise BadStaple(f"An OCSP response of {len(der)} bytes; at most {MAX_SIZE} are looked at.")
@@ -71,13 +75,11 @@ def check_response(
         response = ocsp.load_der_ocsp_response(der)
         if response.response_status is not ocsp.OCSPResponseStatus.SUCCESSFUL:
             raise BadStaple(f"The OCSP response says {response.response_status.name.lower()}.")
-        signer = _signer(response, issuer, at, policy)
+        delegates = _Delegates((issuer, *above), at, policy, tainted | {certificate.key_bytes})
+        signer = _signer(response, delegates)
         if nonce is not None and not _has_nonce(response, nonce):
             raise BadStaple("The OCSP response has not the nonce of the request: it may be an old one.")
-        found = [_status(one, at) for one in response.responses if _is_about(one, certificate, issuer)]
-        if not found:
-            raise BadStaple("The OCSP response is about another certificate.")
-        status = next((one for one in found if one.status is Status.REVOKED), found[0])
+        status = _worst([one for one in response.responses if _is_about(one, certificate, issuer)], at)
         return replace(status, until=min(status.until, signer.not_after.timestamp()))
     except BadStaple:
         raise
@@ -103,17 +105,39 @@ def _has_nonce(response: ocsp.OCSPResponse, nonce: bytes) -> bool:
     return found in (nonce, b"\x04" + bytes((len(nonce),)) + nonce)
 
 
+def _worst(answers: list[Any], at: datetime) -> RevocationStatus:
+    """Of several answers about one certificate the worst, in any order; raises `BadStaple` where none counts."""
+    found, outdated = [], BadStaple("The OCSP response is about another certificate.")
+    for one in answers:
+        try:
+            found.append(_status(one, at))
+        except BadStaple as error:
+            outdated = error
+    for status in (Status.REVOKED, Status.UNKNOWN, Status.GOOD):
+        for told in found:
+            if told.status is status:
+                return told
+    raise outdated
+
+
 def _status(one: Any, at: datetime) -> RevocationStatus:
+    """What an answer says at this time: one that has ended clears nobody, and whom it revokes is revoked.
+
+    But for a hold, which may have been lifted (RFC 5280, 5.3.1).
+    """
     until = one.next_update_utc or one.this_update_utc + MOST_DAYS
-    if not one.this_update_utc - SKEW <= at <= until:
+    revoked = one.certificate_status is ocsp.OCSPCertStatus.REVOKED
+    reason = one.revocation_reason.value if revoked and one.revocation_reason is not None else "unspecified"
+    ended = at > until
+    if at < one.this_update_utc - SKEW or (ended and not (revoked and reason != HOLD)):
         span = f"{one.this_update_utc:%Y-%m-%d %H:%M:%S} to {until:%Y-%m-%d %H:%M:%S} UTC"
         raise BadStaple(f"The OCSP response is of {span}; it is {at.astimezone(UTC):%Y-%m-%d %H:%M:%S} now.")
-    if one.certificate_status is ocsp.OCSPCertStatus.REVOKED:
-        reason = one.revocation_reason.value if one.revocation_reason is not None else "unspecified"
-        return RevocationStatus(Status.REVOKED, f"revoked: {reason}", until.timestamp())
+    if revoked:
+        why = f"revoked: {reason}" + (", by a response that has ended" if ended else "")
+        return RevocationStatus(Status.REVOKED, why, until.timestamp())
     if one.certificate_status is ocsp.OCSPCertStatus.GOOD:
         return RevocationStatus(Status.GOOD, "good by an OCSP response", until.timestamp())
-    return RevocationStatus(Status.UNKNOWN, "its OCSP responder does not know it")
+    return RevocationStatus(Status.UNKNOWN, "its OCSP responder does not know it", until.timestamp())
 
 
 def _is_about(one: Any, certificate: Certificate, issuer: Certificate) -> bool:
@@ -136,13 +160,25 @@ def _key_bits(certificate: Certificate) -> bytes:
     return raw
 
 
-def _signer(response: ocsp.OCSPResponse, issuer: Certificate, at: datetime, policy: VerificationPolicy) -> Certificate:
+class _Delegates(NamedTuple):
+    """What has to hold of whom an issuer named to answer in its place."""
+
+    issuers: tuple[Certificate, ...]
+    """The issuer, and those above it."""
+    at: datetime
+    policy: VerificationPolicy
+    tainted: frozenset[bytes]
+    """Keys that are being judged."""
+
+
+def _signer(response: ocsp.OCSPResponse, delegates: _Delegates) -> Certificate:
     """The issuer itself, or whom it named for this by a certificate of its own (RFC 6960, 4.2.2.2)."""
+    issuer, policy = delegates.issuers[0], delegates.policy
     if _is_named(response, issuer) and _is_signed(response, issuer, policy):
         return issuer
-    delegates = (interned(one.public_bytes(Encoding.DER)) for one in response.certificates[:MOST_CERTIFICATES])
-    for delegate in islice((one for one in delegates if _is_named(response, one)), MOST_DELEGATES):
-        if _is_delegate(delegate, issuer, at, policy) and _is_signed(response, delegate, policy):
+    found = (interned(one.public_bytes(Encoding.DER)) for one in response.certificates[:MOST_CERTIFICATES])
+    for delegate in islice((one for one in found if _is_named(response, one)), MOST_DELEGATES):
+        if _is_delegate(delegate, delegates) and _is_signed(response, delegate, policy):
             return delegate
     raise BadStaple("The OCSP response is not signed by the certificate's issuer, nor by whom it named.")
 
@@ -155,22 +191,21 @@ def _is_named(response: ocsp.OCSPResponse, signer: Certificate) -> bool:
     return name is not None and canonical_name(name) == signer.subject_canonical
 
 
-def _is_delegate(delegate: Certificate, issuer: Certificate, at: datetime, policy: VerificationPolicy) -> bool:
+def _is_delegate(delegate: Certificate, delegates: _Delegates) -> bool:
+    issuer, policy = delegates.issuers[0], delegates.policy
     uses = delegate.extension(x509.ExtendedKeyUsage)
-    if uses is None or ExtendedKeyUsageOID.OCSP_SIGNING not in uses:
+    if uses is None or ExtendedKeyUsageOID.OCSP_SIGNING not in uses or delegate.key_bytes in delegates.tainted:
         return False
-    findings = Findings(policy, at)
-    check_signer_path(findings, (delegate,))
     usage = delegate.extension(x509.KeyUsage)
-    if findings.error is not None or delegate.signature_hash not in (*policy.hashes, None):
-        return False
     if usage is not None and not usage.digital_signature:
         return False
-    try:
-        delegate.parsed.verify_directly_issued_by(issuer.parsed)
-    except (InvalidSignature, ValueError, TypeError, UnsupportedAlgorithm):
+    if not is_meant(delegate.extension(x509.AuthorityKeyIdentifier), issuer):
         return False
-    return True
+    findings = Findings(policy, delegates.at)
+    if delegate.issuer_canonical != issuer.subject_canonical or not findings.signed_by(delegate, issuer):
+        return False
+    check_signer_path(findings, (delegate, *delegates.issuers))
+    return findings.error is None
 
 
 def _is_signed(response: ocsp.OCSPResponse, signer: Certificate, policy: VerificationPolicy) -> bool:
@@ -184,6 +219,6 @@ def _is_signed(response: ocsp.OCSPResponse, signer: Certificate, policy: Verific
             key.verify(response.signature, response.tbs_response_bytes, padding.PKCS1v15(), algorithm)
         else:
             key.verify(response.signature, response.tbs_response_bytes)
-    except (InvalidSignature, ValueError, TypeError, UnsupportedAlgorithm):
+    except Exception:  # a signature that is false, or a key that no signature can be made with
         return False
     return True

@@ -14,7 +14,7 @@ from handclasp.x509.certificate import MAX_SIZE, Certificate, interned
 from handclasp.x509.crl import Crl
 from handclasp.x509.errors import MalformedCertificate
 from handclasp.x509.quiet import quietly
-from handclasp.x509.revocation import MOST_POINTS
+from handclasp.x509.scopes import MOST_POINTS
 from handclasp.x509.trust import TrustStore
 
 __all__ = ["access", "certificates_in", "is_of", "open_ends", "points"]

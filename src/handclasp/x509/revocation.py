@@ -1,7 +1,7 @@
 """Was a certificate taken back? CRLs and OCSP responses from memory, files and directories (RFC 5280, 6.3).
 
-For each distribution point of the certificate (or its issuer, where it has none) the lists that
-speak of it are found, checked and asked. The answer is GOOD only when lists for all reasons were.
+All lists that tell of the certificate are found, checked and asked, by its distribution points and its issuer.
+The answer is GOOD only when lists for all reasons were, and none that counts revokes.
 """
 
 from __future__ import annotations
@@ -9,22 +9,21 @@ from __future__ import annotations
 import math
 import os
 from bisect import bisect_right
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
-from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from cryptography import x509
 from cryptography.x509 import ocsp
 
 from handclasp.errors import ConfigError, UsageError
-from handclasp.x509.certificate import Certificate, canonical_name
-from handclasp.x509.crl import ALL_REASONS, Crl, MalformedCrl
-from handclasp.x509.errors import BudgetExceeded
+from handclasp.x509.certificate import Certificate
+from handclasp.x509.crl import ALL_REASONS, HOLD, REMOVED, Crl, Entry, MalformedCrl, is_meant
 from handclasp.x509.policy import DEFAULT
+from handclasp.x509.scopes import Name, points_of, told_of
 
 __all__ = [
     "MalformedResponse",
@@ -32,6 +31,7 @@ __all__ = [
     "RevocationStatus",
     "Status",
     "check_revocation",
+    "has_signed",
     "single_responses",
 ]
 
@@ -40,12 +40,9 @@ SKEW = timedelta(minutes=5)
 MOST_DAYS = timedelta(days=7)
 """How long an OCSP response without an end is believed."""
 
-MOST_POINTS = 64
-"""Distribution points of a certificate; one with more is not looked into."""
-
-Reasons = frozenset[x509.ReasonFlags]
-Signers = Callable[[tuple[Any, ...]], Iterable[Certificate]]
-"""From a canonical name to certificates of that name that lead to the path's anchor."""
+Scope = x509.IssuingDistributionPoint | None
+Signers = Callable[[Crl], Iterable[Certificate]]
+"""From a list to those who signed it and may have, beside the issuer of the certificate in question."""
 
 
 class MalformedResponse(UsageError):
@@ -83,10 +80,10 @@ class RevocationSources:
         self.crls = tuple(crls)
         self.responses = tuple(responses)
         """OCSP responses in DER, each judged anew when it is asked."""
-        self._by_issuer: dict[tuple[Any, ...], list[Crl]] = {}
+        self._by_issuer: dict[Name, dict[Scope, list[Crl]]] = {}
         self._by_serial: dict[int, list[bytes]] = {}
         for crl in self.crls:
-            self._by_issuer.setdefault(crl.issuer, []).append(crl)
+            self._by_issuer.setdefault(crl.issuer, {}).setdefault(crl.scope, []).append(crl)
         begins = {crl.this_update.timestamp() for crl in self.crls}
         for response in self.responses:
             for one in single_responses(response):
@@ -121,9 +118,9 @@ class RevocationSources:
                 raise ConfigError(f"No CRL could be read from {file}: {error}") from None
         return cls(found)
 
-    def of_issuer(self, issuer: tuple[Any, ...]) -> list[Crl]:
-        """The lists that this name issued."""
-        return self._by_issuer.get(issuer, [])
+    def of_issuer(self, issuer: Name) -> Mapping[Scope, list[Crl]]:
+        """The lists that this name issued, by their scopes."""
+        return self._by_issuer.get(issuer, {})
 
     def about(self, certificate: Certificate) -> list[bytes]:
         """The OCSP responses that name its serial number."""
@@ -143,18 +140,6 @@ def single_responses(response: bytes) -> list[Any]:
         raise MalformedResponse(f"An OCSP response does not parse, or says nothing: {error}") from None
 
 
-@dataclass(frozen=True, slots=True)
-class _Point:
-    """One place where a certificate says that its revocation is told."""
-
-    names: frozenset[Any]
-    """Full names of the point in canonical form; empty where it has none."""
-    issuers: tuple[tuple[Any, ...], ...]
-    """Canonical names of those who issue the list; of the certificate's own issuer where it says none."""
-    indirect: bool
-    reasons: Reasons
-
-
 def check_revocation(
     certificate: Certificate,
     issuer: Certificate,
@@ -163,166 +148,156 @@ def check_revocation(
     signers: Signers,
     hashes: frozenset[str] = DEFAULT.hashes,
 ) -> RevocationStatus:
-    """Ask the sources about one certificate.
+    """Ask the lists about one certificate; in which order they come changes nothing.
 
-    `signers` finds who may have signed a list; lists signed over other `hashes` than these say nothing.
+    `signers` finds who may have signed a list beside the certificate's own issuer; lists signed over other `hashes`
+    than these say nothing. Of the lists of one issuer, scope and signer the one with the highest number counts, and
+    of all that count, one that revokes is enough. Raises `BudgetExceeded`.
     """
     pending = set(ALL_REASONS)
-    until = float("inf")
-    points = _points(certificate, issuer)
-    for point in points:
+    until = math.inf
+    question = _Question(certificate, issuer, at, signers, hashes)
+    said: dict[tuple[Name, Scope], list[_Word]] = {}
+    for point in points_of(certificate):
         for name in point.issuers:
-            for crl in sources.of_issuer(name):
-                covered = _speaks_of(crl, point, certificate)
-                if not covered & pending or not (crl.is_understood and crl.has_number and crl.is_current(at)):
+            for scope, lists in sources.of_issuer(name).items():
+                covered = told_of(scope, name, point, certificate)
+                if not covered:
                     continue
-                if not _is_signed(crl, issuer, signers, hashes):
-                    continue
-                delta = _delta_of(crl, sources, at, issuer, signers, hashes)
-                reason = _asked(certificate, crl, delta)
-                if reason is not None:
-                    return RevocationStatus(Status.REVOKED, f"revoked: {reason}")
-                pending -= covered
-                ends = (one.next_update for one in (crl, delta) if one is not None)
-                until = min(until, *(end.timestamp() for end in ends if end is not None))
-                if not pending:
-                    return RevocationStatus(Status.GOOD, "not on its issuer's list", until)
-    old = _revoked_before(certificate, issuer, points, sources, at, signers, hashes)
-    if old is not None:
-        return RevocationStatus(Status.REVOKED, old)
+                words = said.get((name, scope))
+                if words is None:
+                    words = said[name, scope] = _words(lists, question)
+                for word in words:
+                    if word.revoked is not None:
+                        return RevocationStatus(Status.REVOKED, f"revoked: {word.revoked}")
+                    until = min(until, word.until)
+                    if word.clears:
+                        pending -= covered
+    if not pending:
+        return RevocationStatus(Status.GOOD, "not on its issuer's list", until)
     missing = "no current list speaks of it" if pending == ALL_REASONS else "no list speaks of every reason"
-    return RevocationStatus(Status.UNKNOWN, missing)
+    return RevocationStatus(Status.UNKNOWN, missing, until)
 
 
-def _revoked_before(
-    certificate: Certificate,
-    issuer: Certificate,
-    points: list[_Point],
-    sources: RevocationSources,
-    at: datetime,
-    signers: Signers,
-    hashes: frozenset[str],
-) -> str | None:
-    """What a list says that clears nobody: one that has ended, or has no number. Who was revoked on it still is.
-
-    But for a hold, which may have been lifted (RFC 5280, 5.3.1).
-    """
-    for point in points:
-        for crl in (one for name in point.issuers for one in sources.of_issuer(name)):
-            if crl.this_update > at or not crl.is_understood or not _speaks_of(crl, point, certificate):
-                continue
-            reason = _asked(certificate, crl, None)
-            if reason not in (None, "certificateHold") and _is_signed(crl, issuer, signers, hashes):
-                ended = crl.next_update is not None and crl.next_update < at
-                return f"revoked: {reason}, by a list that " + ("has ended" if ended else "has no number")
-    return None
-
-
-def _points(certificate: Certificate, issuer: Certificate) -> list[_Point]:
-    own = certificate.issuer_canonical
-    extension = certificate.extension(x509.CRLDistributionPoints)
-    points = []
-    if extension is not None and len(extension) > MOST_POINTS:
-        raise BudgetExceeded(f"The certificate of {certificate.subject_text} has {len(extension)} distribution points.")
-    for one in extension or ():
-        named = (canonical_name(n.value) for n in one.crl_issuer or () if isinstance(n, x509.DirectoryName))
-        issuers = tuple(dict.fromkeys(named))
-        base = issuers[0] if issuers else own
-        points.append(
-            _Point(
-                names=_full_names(one.full_name, one.relative_name, base),
-                issuers=issuers or (own,),
-                indirect=bool(issuers),
-                reasons=frozenset(one.reasons) if one.reasons is not None else ALL_REASONS,
-            )
-        )
-    # Lists of the issuer that no point names are asked last (RFC 5280, 6.3.3).
-    points.append(_Point(frozenset(), (own,), False, ALL_REASONS))
-    return points
-
-
-def _full_names(full: Any, relative: Any, base: tuple[Any, ...]) -> frozenset[Any]:
-    if full:
-        return frozenset(
-            canonical_name(one.value) if isinstance(one, x509.DirectoryName) else one.value for one in full
-        )
-    if relative is not None:
-        return frozenset({(*base, *canonical_name(x509.Name([relative])))})
-    return frozenset()
-
-
-def _speaks_of(crl: Crl, point: _Point, certificate: Certificate) -> Reasons:
-    """The reasons for which this complete list tells of the certificate; none where it does not."""
-    nothing: Reasons = frozenset()
-    if crl.base_number is not None:
-        return nothing
-    scope = crl.scope
-    if scope is None:
-        return point.reasons if not point.indirect else nothing
-    if point.indirect and not scope.indirect_crl:
-        return nothing
-    if not _same_point(scope, point, crl):
-        return nothing
-    basic = certificate.extension(x509.BasicConstraints)
-    authority = basic is not None and basic.ca
-    if (
-        (scope.only_contains_user_certs and authority)
-        or (scope.only_contains_ca_certs and not authority)
-        or scope.only_contains_attribute_certs
-    ):
-        return nothing
-    only = scope.only_some_reasons
-    return point.reasons & (ALL_REASONS if only is None else frozenset(only))
-
-
-def _same_point(scope: x509.IssuingDistributionPoint, point: _Point, crl: Crl) -> bool:
-    """RFC 5280, 6.3.3 (b)(2)(i)."""
-    named = _full_names(scope.full_name, scope.relative_name, crl.issuer)
-    if not named:
-        return True
-    return bool(named & (point.names or frozenset(point.issuers)))
-
-
-def _is_signed(crl: Crl, issuer: Certificate, signers: Signers, hashes: frozenset[str]) -> bool:
-    """By the certificate's own issuer, or by another certificate of the list's issuer that leads to the same anchor."""
-    if crl.signature_hash not in (None, *hashes):
+def has_signed(signer: Certificate, crl: Crl) -> bool:
+    """Whether a certificate's key made a list's signature and may have (RFC 5280, 6.3.3 (f) and (g))."""
+    usage = signer.extension(x509.KeyUsage)
+    if usage is not None and not usage.crl_sign:
         return False
-    own = [issuer] if issuer.subject_canonical == crl.issuer else []
-    # Finding other signers takes work, so they are looked for last.
-    return any(
-        ((usage := one.extension(x509.KeyUsage)) is None or usage.crl_sign) and crl.signed_by(one)
-        for one in chain(own, signers(crl.issuer))
+    return is_meant(crl.extension(x509.AuthorityKeyIdentifier), signer) and crl.signed_by(signer)
+
+
+class _Question(NamedTuple):
+    """What lists are asked."""
+
+    certificate: Certificate
+    issuer: Certificate
+    at: datetime
+    signers: Signers
+    hashes: frozenset[str]
+
+    def entry_in(self, crl: Crl) -> Entry | None:
+        """What a list says of the certificate."""
+        return crl.find(self.certificate.serial_number, self.certificate.issuer_canonical)
+
+    def signer_of(self, crl: Crl) -> bytes | None:
+        """The key of who signed a list and may have, None where nobody is found."""
+        if crl.signature_hash not in (None, *self.hashes):
+            return None
+        if self.issuer.subject_canonical == crl.issuer and has_signed(self.issuer, crl):
+            return self.issuer.key_bytes
+        # Finding other signers takes work, so they are looked for last.
+        return next((one.key_bytes for one in self.signers(crl)), None)
+
+
+class _Word(NamedTuple):
+    """What the lists of one issuer, scope and signer say of a certificate."""
+
+    revoked: str | None
+    """Why it was revoked, None where it was not."""
+    clears: bool
+    """Whether one of them is in force, complete and numbered."""
+    until: float
+    """Until when, in seconds since 1970."""
+
+
+def _words(lists: list[Crl], question: _Question) -> list[_Word]:
+    """What these lists of one issuer and scope say, by the keys that signed them: each counts its own."""
+    by_signer: dict[bytes, list[Crl]] = {}
+    for crl in lists:
+        if crl.this_update > question.at or not crl.is_understood:
+            continue
+        if not crl.is_current(question.at) and question.entry_in(crl) is None:
+            continue  # it has ended, and could but revoke
+        signer = question.signer_of(crl)
+        if signer is not None:
+            by_signer.setdefault(signer, []).append(crl)
+    return [_word(one, question) for one in by_signer.values()]
+
+
+def _word(lists: list[Crl], question: _Question) -> _Word:
+    in_force = [one for one in lists if one.is_current(question.at)]
+    until = min((one.next_update.timestamp() for one in in_force if one.next_update is not None), default=math.inf)
+    complete = _newest(one for one in in_force if one.base_number is None)
+    counted = list(complete)
+    for one in complete:
+        deltas = _newest(delta for delta in in_force if _goes_with(delta, one))
+        counted += deltas
+        for delta in deltas or (None,):
+            reason = _reason(question.entry_in(one), None if delta is None else question.entry_in(delta))
+            if reason is not None:
+                return _Word(reason, False, until)
+    for one in lists:
+        if one not in counted and not any(_supersedes(other, one) for other in counted):
+            reason = _alone(one, question)
+            if reason is not None:
+                return _Word(reason, False, until)
+    return _Word(None, bool(complete), until)
+
+
+def _newest(lists: Iterable[Crl]) -> list[Crl]:
+    """Those with the highest number: one, or several that give the same; one without a number clears nobody."""
+    numbered = [(one.number or 0, one) for one in lists if one.has_number]
+    highest = max((number for number, _ in numbered), default=0)
+    return [one for number, one in numbered if number == highest]
+
+
+def _goes_with(delta: Crl, complete: Crl) -> bool:
+    """Whether a delta list tells what changed since a complete one (RFC 5280, 5.2.4 and 6.3.3 (c))."""
+    if delta.base_number is None or delta.number is None or complete.number is None:
+        return False
+    return delta.base_number <= complete.number <= delta.number and (
+        delta.extension(x509.AuthorityKeyIdentifier) == complete.extension(x509.AuthorityKeyIdentifier)
     )
 
 
-def _delta_of(
-    crl: Crl, sources: RevocationSources, at: datetime, issuer: Certificate, signers: Signers, hashes: frozenset[str]
-) -> Crl | None:
-    """The newest delta list that goes with a complete one (RFC 5280, 5.2.4 and 6.3.3 (c))."""
-    found = [
-        one
-        for one in sources.of_issuer(crl.issuer)
-        if one.base_number is not None
-        and one.is_understood
-        and one.has_number
-        and one.is_current(at)
-        and one.scope == crl.scope
-        and one.extension(x509.AuthorityKeyIdentifier) == crl.extension(x509.AuthorityKeyIdentifier)
-        and crl.number is not None
-        and one.number is not None
-        and one.base_number <= crl.number <= one.number
-        and _is_signed(one, issuer, signers, hashes)
-    ]
-    return max(found, key=lambda one: one.number or 0, default=None)
+def _supersedes(one: Crl, other: Crl) -> bool:
+    """Whether what the other says was said anew: by number, or by date where one of them has no number."""
+    if one.has_number and other.has_number:
+        return (one.number or 0) >= (other.number or 0)
+    return one.this_update >= other.this_update
 
 
-def _asked(certificate: Certificate, crl: Crl, delta: Crl | None) -> str | None:
-    """Why the lists call the certificate revoked, None where they do not; the newer word counts."""
-    serial, issuer = certificate.serial_number, certificate.issuer_canonical
-    for one in (delta, crl):
-        entry = None if one is None else one.find(serial, issuer)
-        if entry is not None:
-            if not entry.understood:
-                return "in a way that is not understood"
-            return None if entry.reason == "removeFromCRL" else entry.reason
-    return None
+def _reason(entry: Entry | None, change: Entry | None) -> str | None:
+    """Why a complete list and the delta that goes with it call a certificate revoked, None where they do not.
+
+    A delta's word is the newer one; but only a hold is ever lifted (RFC 5280, 5.3.1).
+    """
+    if change is not None and not (change.understood and change.reason == REMOVED):
+        return change.word
+    if entry is None or (change is not None and entry.understood and entry.reason == HOLD):
+        return None
+    return entry.word
+
+
+def _alone(crl: Crl, question: _Question) -> str | None:
+    """Why a list that clears nobody calls a certificate revoked: it has ended, has no number, or is a lone delta.
+
+    But for a hold on one that has ended, which may have been lifted (RFC 5280, 5.3.1).
+    """
+    entry = question.entry_in(crl)
+    if entry is None or (crl.base_number is not None and entry.reason == REMOVED):
+        return None
+    if crl.is_current(question.at):
+        return entry.word if crl.has_number else f"{entry.word}, by a list that has no number"
+    return None if entry.reason == HOLD else f"{entry.word}, by a list that has ended"

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+from collections.abc import Iterator
+from functools import partial
+from typing import NamedTuple
 
+from handclasp.x509 import checks
 from handclasp.x509.certificate import Certificate
 from handclasp.x509.checks import Findings
+from handclasp.x509.crl import Crl
 from handclasp.x509.errors import BadStaple, CertificateRevoked, RevocationUnknown, StapleMissing
 from handclasp.x509.ocsp import check_response, must_staple
 from handclasp.x509.policy import RevocationMode
-from handclasp.x509.revocation import RevocationSources, RevocationStatus, Signers, Status, check_revocation
+from handclasp.x509.revocation import RevocationSources, RevocationStatus, Status, check_revocation
+from handclasp.x509.signers import NOBODY, Others, signers_of
 
 __all__ = ["check_must_staple", "check_revoked"]
 
@@ -20,10 +25,14 @@ def check_revoked(
     findings: Findings,
     path: tuple[Certificate, ...],
     sources: RevocationSources | None,
-    signers: Signers,
+    others: Others = NOBODY,
     staple: bytes | None = None,
+    tainted: frozenset[bytes] = frozenset(),
 ) -> None:
-    """Whether a certificate of a path that is good otherwise was taken back (RFC 5280, 6.3)."""
+    """Whether a certificate of a path that is good otherwise was taken back (RFC 5280, 6.3).
+
+    `others` are certificates that may have signed lists, beside the path's own; none does over a `tainted` key.
+    """
     policy = findings.policy
     required = policy.revocation is RevocationMode.REQUIRED
     if policy.revocation is RevocationMode.OFF:
@@ -32,21 +41,21 @@ def check_revoked(
     if sources is None and staple is None and not required:
         findings.skipped("revocation", path[0], "no revocation source was given", "RFC 5280, 6.3")
         return
-    pairs = list(pairwise(path))
-    if not pairs:
+    judged = path[:-1]
+    if not judged:
         findings.skipped("revocation", path[0], "it is an anchor itself: nobody revokes it", "RFC 5280, 6.3")
     if policy.revocation_of_leaf_alone or (sources is None and not required):
-        pairs = pairs[:1]
-    told: list[tuple[Certificate, Certificate, RevocationStatus]] = []
-    for one, issuer in reversed(pairs):
+        judged = judged[:1]
+    asking = _Asking(findings, path, sources or NO_SOURCES, others, tainted)
+    told: list[tuple[int, RevocationStatus]] = []
+    for index in reversed(range(len(judged))):
         try:
-            own = staple if one is path[0] else None
-            told.append((one, issuer, _told_of(findings, one, issuer, sources or NO_SOURCES, signers, own)))
+            told.append((index, asking.of(index, None if index else staple)))
         except BadStaple as error:
-            findings.failed("revocation", one, "an OCSP response to be believed", str(error), error)
+            findings.failed("revocation", path[index], "an OCSP response to be believed", str(error), error)
     # What is revoked leads: it tells more than what is not known.
-    for one, issuer, status in sorted(told, key=lambda entry: entry[2].status is not Status.REVOKED):
-        _note_status(findings, one, issuer, status, required=required)
+    for index, status in sorted(told, key=lambda entry: entry[1].status is not Status.REVOKED):
+        _note_status(findings, path[index], path[index + 1], status, required=required)
 
 
 def _note_status(
@@ -70,33 +79,59 @@ def _note_status(
         findings.skipped("revocation", one, status.why, "RFC 5280, 6.3")
 
 
-def _told_of(
-    findings: Findings,
-    one: Certificate,
-    issuer: Certificate,
-    sources: RevocationSources,
-    signers: Signers,
-    staple: bytes | None,
-) -> RevocationStatus:
-    """All that is said of a certificate: revoked where any source says so, good where one does, else not known.
+class _Asking(NamedTuple):
+    """Whom the sources are asked about, and what has to hold of those who answer."""
 
-    Raises `BadStaple` for a stapled response that says nothing; another such response is passed over.
-    """
-    policy = findings.policy
-    said = [] if staple is None else [check_response(staple, one, issuer, findings.at, policy=policy)]
-    if said and said[0].status is Status.UNKNOWN and must_staple(one):
-        raise BadStaple(f"The certificate of {one.subject_text} promises an OCSP response, and {said[0].why}.")
-    for response in sources.about(one):
-        try:
-            said.append(check_response(response, one, issuer, findings.at, policy=policy))
-        except BadStaple:
-            continue
-    said.append(check_revocation(one, issuer, sources, findings.at, signers, hashes=policy.hashes))
-    for status in (Status.REVOKED, Status.GOOD):
-        for answer in said:
-            if answer.status is status:
-                return answer
-    return said[-1]
+    findings: Findings
+    path: tuple[Certificate, ...]
+    sources: RevocationSources
+    others: Others
+    tainted: frozenset[bytes]
+
+    def of(self, index: int, staple: bytes | None) -> RevocationStatus:
+        """All that is said of a certificate: revoked where anybody says so, good where one does, else not known.
+
+        Raises `BadStaple` for a stapled response that says nothing; another such response is passed over.
+        """
+        findings, one = self.findings, self.path[index]
+        said: list[RevocationStatus] = []
+        for response in self.sources.about(one):
+            try:
+                said.append(self._response(index, response))
+            except BadStaple:
+                continue
+        signers = partial(self._signers, index)
+        hashes = findings.policy.hashes
+        said.append(check_revocation(one, self.path[index + 1], self.sources, findings.at, signers, hashes))
+        revoked = next((answer for answer in said if answer.status is Status.REVOKED), None)
+        if staple is not None and revoked is None:
+            said.insert(0, self._response(index, staple))
+            if said[0].status is Status.UNKNOWN and must_staple(one):
+                raise BadStaple(f"The certificate of {one.subject_text} promises an OCSP response, and {said[0].why}.")
+        for status in (Status.REVOKED, Status.GOOD):
+            for answer in said:
+                if answer.status is status:
+                    return answer
+        return said[-1]
+
+    def _response(self, index: int, response: bytes) -> RevocationStatus:
+        one, issuer, *above = self.path[index:]
+        findings = self.findings
+        return check_response(
+            response, one, issuer, findings.at, policy=findings.policy, above=tuple(above), tainted=self.tainted
+        )
+
+    def _signers(self, index: int, crl: Crl) -> Iterator[Certificate]:
+        tainted = self.tainted | {self.path[index].key_bytes}
+        return signers_of(crl, self.path, index, self.others, tainted, partial(self._vouches, tainted))
+
+    def _vouches(self, tainted: frozenset[bytes], way: tuple[Certificate, ...]) -> bool:
+        """Whether a signer beside the path is good itself, by the word of the authorities above it alone."""
+        branch = Findings(self.findings.policy, self.findings.at, self.findings.budget)
+        checks.check_signer_path(branch, way)
+        if branch.error is None:
+            check_revoked(branch, way, self.sources, tainted=tainted)
+        return branch.error is None
 
 
 def check_must_staple(findings: Findings, leaf: Certificate, staple: bytes | None) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -25,8 +25,9 @@ from handclasp.x509.names import Address, Identities, PeerName
 from handclasp.x509.no_path import why_no_path
 from handclasp.x509.policy import DEFAULT, NamePolicy, Purpose, VerificationPolicy
 from handclasp.x509.report import PathTried, Report, Verdict
-from handclasp.x509.revocation import RevocationSources, Signers
+from handclasp.x509.revocation import RevocationSources
 from handclasp.x509.revoked import check_must_staple, check_revoked
+from handclasp.x509.signers import Others
 from handclasp.x509.trust import TrustStore
 
 __all__ = ["verify"]
@@ -37,8 +38,6 @@ REMEMBERED_SIZE = 1 << 15
 """Bytes of chain and staple up to which a verdict is kept; no path needs more."""
 REMEMBERED_PATHS = 8
 """Paths tried up to which a verdict is kept; each has its checks."""
-MOST_SIGNERS = 8
-"""Signers of lists that are asked about by lists of further signers, and so on."""
 
 _Key = tuple[tuple[bytes, ...], object, object, int, Purpose, str | Address | PeerName | None, bytes | None, bool]
 """Tokens stand for trust and lists: sources that were replaced are not kept in memory by verdicts of old."""
@@ -139,13 +138,16 @@ def _judge(
             checks.check_client(findings, leaf, identities)
         if staple_asked:
             check_must_staple(findings, leaf, staple)
-        for path in _paths(leaf, chain[1:], trust, findings):
+        pool = _by_name(chain[1:])
+        others = Others(
+            lambda name: _counted(pool.get(name, ()), findings), lambda one: _extend((one,), pool, trust, findings)
+        )
+        for path in _paths(leaf, pool, trust, findings):
             branch = findings.branch()
             try:
                 checks.check_path(branch, path, purpose)
                 if branch.error is None:
-                    signers = _signers(chain, path, trust, findings, revocation) if revocation is not None else _nobody
-                    check_revoked(branch, path, revocation, signers, staple)
+                    check_revoked(branch, path, revocation, others, staple)
             except MalformedCertificate as error:  # another path may do without it
                 branch.failed("form", leaf, "certificates that can be read", str(error), error)
             tried.append(PathTried(path, tuple(branch.checks), branch.error, tuple(branch.unsettled)))
@@ -154,7 +156,7 @@ def _judge(
                 until = min(branch.until, _steady_until(chain, revocation, at.timestamp()), *ends)
                 return _report(leaf, path, tried, identities, at, until)
         if not tried:
-            raise why_no_path(leaf, _by_name(chain[1:]), trust, findings)
+            raise why_no_path(leaf, pool, trust, findings)
     except (SignatureInvalid, UnknownAuthority) as missing:
         check = "authority" if isinstance(missing, UnknownAuthority) else "signature"
         findings.failed(check, leaf, "a path to a trusted root", str(missing), missing)
@@ -218,18 +220,18 @@ def _refusal(leaf: Certificate, tried: list[PathTried], identities: Identities |
 
 
 def _paths(
-    leaf: Certificate, pool: tuple[Certificate, ...], trust: TrustStore, findings: Findings
+    leaf: Certificate, pool: dict[tuple[Any, ...], list[Certificate]], trust: TrustStore, findings: Findings
 ) -> Iterator[tuple[Certificate, ...]]:
     """Every path from the leaf to an anchor, the shortest and likeliest first."""
-    by_subject = _by_name(pool)
     if leaf in trust:
         yield (leaf,)
-    yield from _extend((leaf,), by_subject, trust, findings)
+    yield from _extend((leaf,), pool, trust, findings)
 
 
 def _by_name(pool: tuple[Certificate, ...]) -> dict[tuple[Any, ...], list[Certificate]]:
+    """Certificates by their names, in an order of their own: in which they came changes nothing."""
     by_subject: dict[tuple[Any, ...], list[Certificate]] = {}
-    for one in dict.fromkeys(pool):
+    for one in sorted(set(pool), key=lambda one: one.der):
         try:
             by_subject.setdefault(one.subject_canonical, []).append(one)
         except MalformedCertificate:
@@ -237,49 +239,11 @@ def _by_name(pool: tuple[Certificate, ...]) -> dict[tuple[Any, ...], list[Certif
     return by_subject
 
 
-def _nobody(_: tuple[Any, ...]) -> Iterator[Certificate]:
-    """Who may have signed a list where there are none."""
-    yield from ()
-
-
-def _signers(
-    chain: tuple[Certificate, ...],
-    path: tuple[Certificate, ...],
-    trust: TrustStore,
-    findings: Findings,
-    revocation: RevocationSources | None,
-) -> Signers:
-    """Who may have signed a list: certificates of its issuer's name that lead to the path's own anchor.
-
-    A signer outside the path has to be unrevoked too.
-    """
-    pool = _by_name(chain)
-    anchor = path[-1]
-    asking: set[Certificate] = set()
-
-    def signers(name: tuple[Any, ...]) -> Iterator[Certificate]:
-        if anchor.subject_canonical == name:
-            yield anchor
-        yield from (one for one in path if one.subject_canonical == name)
-        for one in pool.get(name, ()):
-            if one in path or (len(asking) >= MOST_SIGNERS and one not in asking):
-                continue
-            if one in asking:
-                yield one  # its own list may tell of itself
-                continue
-            asking.add(one)
-            if any(way[-1] == anchor and vouches(way) for way in _extend((one,), pool, trust, findings)):
-                yield one
-            asking.discard(one)
-
-    def vouches(way: tuple[Certificate, ...]) -> bool:
-        branch = Findings(findings.policy, findings.at, findings.budget)
-        checks.check_signer_path(branch, way)
-        if branch.error is None:
-            check_revoked(branch, way, revocation, signers)
-        return branch.error is None
-
-    return signers
+def _counted(candidates: Iterable[Certificate], findings: Findings) -> Iterator[Certificate]:
+    """Each candidate for the signer of a list is work, too."""
+    for one in candidates:
+        findings.step()
+        yield one
 
 
 def _extend(
@@ -327,4 +291,4 @@ def _likely(child: Certificate, candidates: tuple[Certificate, ...]) -> list[Cer
         match = 1 if wanted is None or own is None else 0 if own.digest == wanted else 2
         return match, -candidate.not_after.timestamp()
 
-    return sorted(candidates, key=rank)
+    return sorted(sorted(candidates, key=lambda one: one.der), key=rank)

@@ -16,7 +16,7 @@ from handclasp.crypto.protection import BadRecordMac
 from handclasp.crypto.signatures import BadSignature
 from handclasp.endings import PeerAlert, Truncated
 from handclasp.errors import PeerError
-from handclasp.facts import AlertSeen, MessageSeen
+from handclasp.facts import AlertSeen, KeyInstalled, MessageSeen
 from handclasp.handshake import errors
 from handclasp.questions import VerifyPeer
 from handclasp.wire.codec import DecodeError
@@ -78,6 +78,7 @@ from handclasp.wire.messages12 import (
 )
 
 TLS11, TLS12, TLS13 = ProtocolVersion.TLS11, ProtocolVersion.TLS12, ProtocolVersion.TLS13
+SSL3 = ProtocolVersion.SSL3
 E = ExtensionType
 
 
@@ -189,7 +190,7 @@ SERVER13: list[tuple[str, type[HandshakeMessage], Change, type[PeerError]]] = [
         lambda m: replace(m, legacy_session_id_echo=bytes(32)),
         errors.IllegalValue,
     ),
-    ("another legacy_version", ServerHello, lambda m: replace(m, legacy_version=TLS13), errors.IllegalValue),
+    ("SSL 3.0's legacy_version", ServerHello, lambda m: replace(m, legacy_version=SSL3), errors.VersionUnasked),
     ("no key", ServerHello, lambda m: extended(m, without=(E.KEY_SHARE,)), errors.ExtensionMissing),
     (
         "a key of a group nobody sent one for",
@@ -335,6 +336,12 @@ CLIENT13: list[tuple[str, type[HandshakeMessage], Change, type[PeerError]]] = [
         errors.NoCommonVersion,
     ),
     (
+        "SSL 3.0's legacy_version beside the versions of today",
+        ClientHello,
+        lambda m: replace(m, legacy_version=SSL3),
+        errors.NoCommonVersion,
+    ),
+    (
         "compression too",
         ClientHello,
         lambda m: replace(m, legacy_compression_methods=[CompressionMethod.NULL, CompressionMethod.DEFLATE]),
@@ -430,6 +437,8 @@ def test_a_server_of_tls13_refuses(
     pair = Pair(world.client_config(identities=(world.client.identity,)), server)
     pair.client.rewrite(kind, change)
     failing(pair, expected, pair.server, pair.client)
+    if kind is ClientHello:  # what cannot be is told in clear, before any key
+        assert not any(isinstance(fact, KeyInstalled) for fact in pair.server.facts)
 
 
 SECOND_HELLO: list[tuple[str, Change, type[PeerError]]] = [
@@ -797,6 +806,32 @@ def test_a_client_of_tls12_shows_no_certificate_of_a_kind_that_the_server_does_n
     pair.shake()
     assert pair.server.connection.established is not None
     assert pair.server.connection.established.peer_chain == ()
+
+
+@pytest.mark.parametrize("legacy_version", [0x0301, 0x0302, 0x0304, 0x0305, 0xFFFF], ids=hex)
+@pytest.mark.parametrize("kind", [ClientHello, ServerHello], ids=lambda kind: kind.__name__)
+def test_supported_versions_alone_says_the_version(world: World, kind: type[Any], legacy_version: int) -> None:
+    """RFC 8446, 4.2.1: whatever is in legacy_version beside it, but for SSL 3.0 (D.5)."""
+    pair = Pair(world.client_config(), world.server_config())
+    party = pair.client if kind is ClientHello else pair.server
+    party.rewrite(kind, lambda m: replace(m, legacy_version=ProtocolVersion(legacy_version)))
+    pair.shake()
+    assert pair.client.connection.established is not None
+    assert pair.client.connection.established.version == TLS13
+
+
+@pytest.mark.parametrize(
+    "suite", [CipherSuite.TLS_RSA_WITH_AES_128_CBC_SHA, CipherSuite.TLS_AES_128_GCM_SHA256], ids=str
+)
+def test_a_client_judges_the_version_before_all_that_depends_on_it(world: World, suite: CipherSuite) -> None:
+    """RFC 8446, D.1; RFC 5246, E.1: an old server's suite and extensions are as old as it is."""
+    pair = Pair(world.client_config(), world.server_config(versions=(TLS12,)))
+    pair.server.rewrite(
+        ServerHello,
+        lambda m: replace(extended(m, HEARTBEAT=b""), legacy_version=TLS11, cipher_suite=suite),
+    )
+    failing(pair, errors.VersionUnasked, pair.client, pair.server)
+    assert "TLS 1.1" in str(pair.client.error)
 
 
 @pytest.mark.parametrize("extra", [HelloRequest(), ServerHelloDone()], ids=lambda m: type(m).__name__)

@@ -12,9 +12,11 @@ from handclasp.crypto.protection import Opener13, Sealer13
 from handclasp.crypto.schedule13 import TrafficSecret, exporter_value, resumption_psk
 from handclasp.crypto.suites import SuiteParameters
 from handclasp.handshake.errors import IllegalValue, LimitExceeded, UnexpectedMessage
+from handclasp.handshake.extensions import check_extensions
 from handclasp.sessions import MAX_TICKET_LIFETIME, Session
 from handclasp.wire.iana import KeyUpdateRequest, ProtocolVersion
 from handclasp.wire.messages import KeyUpdate, NewSessionTicket
+from handclasp.wire.places import Place
 
 if TYPE_CHECKING:
     from handclasp.facts import Role
@@ -105,6 +107,7 @@ class After13:
         self._tickets += 1
         if self._tickets > limit:
             raise LimitExceeded(f"The server sent more than {limit} tickets.")
+        check_extensions(Place.NEW_SESSION_TICKET, message.extensions)
         if message.ticket_lifetime > MAX_TICKET_LIFETIME:
             raise IllegalValue(f"A ticket with a lifetime of {message.ticket_lifetime} s; a week is the most.")
         if not message.ticket_lifetime:

@@ -20,6 +20,7 @@ from handclasp.wire.messages import Finished
 from handclasp.wire.messages12 import CertificateStatus
 from handclasp.x509 import CertificateError
 from handclasp.x509.certificate import MAX_SIZE, interned
+from handclasp.x509.text import listed
 
 if TYPE_CHECKING:
     from handclasp.facts import Role
@@ -99,7 +100,8 @@ def common_schemes(
     ours: tuple[SignatureScheme, ...], theirs: Collection[SignatureScheme]
 ) -> tuple[SignatureScheme, ...]:
     """Schemes that both sides have, ours first."""
-    return tuple([scheme for scheme in ours if scheme in theirs])
+    known = frozenset(theirs)
+    return tuple([scheme for scheme in ours if scheme in known])
 
 
 def no_certificate(
@@ -112,13 +114,13 @@ def no_certificate(
     config = side.config
     made = dict.fromkeys(scheme for one in config.identities for scheme in schemes_of(one, version))
     used = [scheme for scheme in made if scheme in config.signature_schemes]
-    theirs = ", ".join(map(str, offered[:12]))
+    theirs = listed(offered)
     if curves and any(scheme in offered for scheme in used):
-        theirs += f", with ECDSA on {', '.join(map(str, curves))}"
+        theirs += f", with ECDSA on {listed(curves)}"
     if used:
-        ours = f"its certificates' keys sign with {', '.join(map(str, used))}"
+        ours = f"its certificates' keys sign with {listed(used)}"
     elif made:
-        ours = f"its keys' {', '.join(map(str, made))} is left out of its signature_schemes"
+        ours = f"its keys' {listed(made)} is left out of its signature_schemes"
     else:
         ours = "it has none that signs in this version"
     return f"The client verifies {theirs}; this server has no certificate for that: {ours}."

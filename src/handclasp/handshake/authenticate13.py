@@ -5,18 +5,15 @@ Both roles do the same here, so both use this.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Container, Mapping
 from typing import TYPE_CHECKING, Any
 
 from handclasp.crypto import signatures
 from handclasp.crypto.schedule13 import TrafficSecret
 from handclasp.handshake.answers import schemes_of, why_none
 from handclasp.handshake.authenticate import check_chain_size, check_verify_data, common_schemes, ocsp_of
-from handclasp.handshake.errors import (
-    ExtensionUnasked,
-    IllegalValue,
-    NoCommonSignatureScheme,
-)
+from handclasp.handshake.errors import IllegalValue, NoCommonSignatureScheme
+from handclasp.handshake.extensions import check_answers
 from handclasp.handshake.flow import Steps, ask, expect
 from handclasp.questions import ChooseCertificate, Sign
 from handclasp.wire.extensions import OCSPStatus, SignedCertificateTimestamps, find, pack
@@ -27,7 +24,9 @@ from handclasp.wire.iana import (
     SignatureScheme,
 )
 from handclasp.wire.messages import Certificate, CertificateEntry, CertificateVerify, Finished
+from handclasp.wire.places import Place
 from handclasp.x509 import Certificate as X509Certificate
+from handclasp.x509.text import listed
 
 if TYPE_CHECKING:
     from handclasp.facts import Role
@@ -39,6 +38,7 @@ __all__ = [
     "check_chain_limits",
     "check_finished",
     "check_signature",
+    "choose_scheme",
     "present_certificate",
     "show_certificate",
     "stapled",
@@ -47,13 +47,12 @@ __all__ = [
 TLS13 = ProtocolVersion.TLS13
 
 
-def check_chain_limits(side: Side[Any], message: Certificate, allowed: Collection[ExtensionType]) -> tuple[bytes, ...]:
-    """The chain in DER, where it is within limits and has no extension that we did not ask for."""
+def check_chain_limits(side: Side[Any], message: Certificate, asked: Container[ExtensionType]) -> tuple[bytes, ...]:
+    """The chain in DER, where it is within limits and comes with no extension but such as we asked for."""
     chain = check_chain_size(side, [entry.cert_data for entry in message.certificate_list])
     for entry in message.certificate_list:
-        for extension in entry.extensions:
-            if extension not in allowed:
-                raise ExtensionUnasked(f"A certificate came with {extension}, which was not asked for.")
+        if entry.extensions:
+            check_answers(Place.CERTIFICATE, entry.extensions, asked)
     return chain
 
 
@@ -98,28 +97,34 @@ def present_certificate(
             side.note_choice("certificate", side.role, (), (), None, why_none(side.config, question))
         side.send(Certificate(context, []))
         return None
-    yield from show_certificate(side, identity, question.signature_schemes, context, asked)
+    scheme = choose_scheme(side, identity, question.signature_schemes)
+    yield from show_certificate(side, identity, scheme, context, asked)
     return identity
+
+
+def choose_scheme(side: Side[Any], identity: Identity, schemes: tuple[SignatureScheme, ...]) -> SignatureScheme:
+    """How this identity's key will sign: the first of what the peer verifies that it can make."""
+    ours = schemes_of(identity, TLS13)
+    possible = common_schemes(schemes, ours)
+    if not possible:
+        raise NoCommonSignatureScheme(
+            f"Our key can sign with {listed(ours) or 'nothing of TLS 1.3'};"
+            f" the peer verifies {listed(schemes) or 'none of ours'}."
+        )
+    scheme = possible[0]
+    side.note_choice("certificate", side.role, (), (), identity, "it fits what the peer accepts best")
+    side.note_choice("signature_scheme", side.role, schemes, possible, scheme, "the first that our key can make")
+    return scheme
 
 
 def show_certificate(
     side: Side[Any],
     identity: Identity,
-    schemes: tuple[SignatureScheme, ...],
+    scheme: SignatureScheme,
     context: bytes,
     asked: Mapping[ExtensionType, bytes],
-) -> Steps[SignatureScheme]:
+) -> Steps[None]:
     """Certificate and CertificateVerify of this identity."""
-    ours = schemes_of(identity, TLS13)
-    possible = common_schemes(schemes, ours)
-    if not possible:
-        raise NoCommonSignatureScheme(
-            f"Our key can sign with {', '.join(map(str, ours)) or 'nothing of TLS 1.3'};"
-            f" the peer verifies {', '.join(map(str, schemes)) or 'none of ours'}."
-        )
-    scheme = possible[0]
-    side.note_choice("certificate", side.role, (), (), identity, "it fits what the peer accepts best")
-    side.note_choice("signature_scheme", side.role, schemes, possible, scheme, "the first that our key can make")
     entries = [CertificateEntry(certificate.der, {}) for certificate in identity.chain]
     if identity.ocsp_response is not None and ExtensionType.STATUS_REQUEST in asked:
         entries[0].extensions |= pack(OCSPStatus(CertificateStatusType.OCSP, identity.ocsp_response))
@@ -129,7 +134,6 @@ def show_certificate(
     content = signatures.certificate_verify_content(side.role, side.transcript.digest())
     signature = yield from ask(side, Sign(identity, scheme, content))
     side.send(CertificateVerify(scheme, signature))
-    return scheme
 
 
 def check_finished(side: Side[Any], secret: TrafficSecret) -> Steps[None]:

@@ -19,7 +19,6 @@ from handclasp.handshake.client13 import accept_alpn
 from handclasp.handshake.errors import (
     CertificateUnwanted,
     ExtendedMasterSecretMissing,
-    ExtensionNotAllowed,
     IllegalValue,
     NoCommonSignatureScheme,
     RenegotiationMismatch,
@@ -36,7 +35,6 @@ from handclasp.wire.extensions import (
     ECPointFormats,
     RenegotiationInfo,
     SignedCertificateTimestamps,
-    check_empty,
     find,
 )
 from handclasp.wire.iana import (
@@ -56,6 +54,7 @@ from handclasp.wire.messages12 import (
     ServerHelloDone,
     ServerKeyExchangeECDHE,
 )
+from handclasp.x509.text import listed
 
 if TYPE_CHECKING:
     from handclasp.crypto.groups import KeyShare
@@ -65,26 +64,6 @@ if TYPE_CHECKING:
 __all__ = ["handshake"]
 
 TLS12 = ProtocolVersion.TLS12
-
-NOT_IN_SERVER_HELLO = frozenset(
-    {
-        ExtensionType.SUPPORTED_GROUPS,
-        ExtensionType.SIGNATURE_ALGORITHMS,
-        ExtensionType.KEY_SHARE,
-        ExtensionType.PRE_SHARED_KEY,
-        ExtensionType.PSK_KEY_EXCHANGE_MODES,
-        ExtensionType.COOKIE,
-    }
-)
-"""Extensions of ours that a TLS 1.2 server does not answer."""
-
-EMPTY_IN_SERVER_HELLO = (
-    ExtensionType.SERVER_NAME,
-    ExtensionType.EXTENDED_MASTER_SECRET,
-    ExtensionType.SESSION_TICKET,
-    ExtensionType.STATUS_REQUEST,
-)
-"""Answers that say all by being there."""
 
 
 @dataclass(slots=True)
@@ -132,10 +111,6 @@ def accept_hello(side: ClientSide, offer: Offer, hello: ServerHello) -> Agreed:
     suite = SUITES.get(hello.cipher_suite)
     if suite is None or suite.version != TLS12:
         raise IllegalValue(f"The server chose {hello.cipher_suite}, which is not for TLS 1.2.")
-    for extension in hello.extensions:
-        if extension in NOT_IN_SERVER_HELLO:
-            raise ExtensionNotAllowed(f"The server put {extension} into its TLS 1.2 hello.")
-    check_empty(hello.extensions, *EMPTY_IN_SERVER_HELLO)
     formats = find(hello.extensions, ECPointFormats)
     if formats is not None and ECPointFormat.UNCOMPRESSED not in formats.ec_point_format_list:
         raise IllegalValue("The server does not take uncompressed points, which all have to.")
@@ -255,8 +230,7 @@ def prove_key(side: ClientSide, request: CertificateRequest12, identity: Identit
     schemes = common_schemes(common_schemes(side.config.signature_schemes, offered), ours)
     if not schemes:
         raise NoCommonSignatureScheme(
-            f"The server verifies {', '.join(map(str, offered))}; our key signs with "
-            f"{', '.join(map(str, ours)) or 'nothing of TLS 1.2'}."
+            f"The server verifies {listed(offered)}; our key signs with {listed(ours) or 'nothing of TLS 1.2'}."
         )
     side.note_choice("signature_scheme", "client", tuple(offered), schemes, schemes[0], "the first that our key makes")
     signature = yield from ask(side, Sign(identity, schemes[0], side.transcript.messages()))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from handclasp.crypto.protection import Opener13, Sealer13
 from handclasp.crypto.schedule13 import EarlySecret
 from handclasp.crypto.suites import SUITES, SuiteParameters
-from handclasp.handshake.authenticate import recall_peer, verify_peer
+from handclasp.handshake.authenticate import common_schemes, recall_peer, verify_peer
 from handclasp.handshake.authenticate13 import (
     check_chain_limits,
     check_finished,
@@ -17,13 +17,12 @@ from handclasp.handshake.authenticate13 import (
 )
 from handclasp.handshake.errors import (
     ExtensionMissing,
-    ExtensionNotAllowed,
-    ExtensionUnasked,
     IllegalChange,
     IllegalValue,
     SecondRetry,
 )
 from handclasp.handshake.established import Established, Peer
+from handclasp.handshake.extensions import check_answers, check_extensions
 from handclasp.handshake.flow import Steps, expect, maybe
 from handclasp.handshake.keys13 import Keys13
 from handclasp.handshake.offer import Offer, check_answer, say_hello_again
@@ -39,9 +38,7 @@ from handclasp.wire.extensions import (
     OidFilters,
     SelectedPsk,
     SignatureAlgorithms,
-    SupportedGroups,
     SupportedVersionsServerHello,
-    check_empty,
     find,
 )
 from handclasp.wire.iana import ExtensionType, NamedGroup, ProtocolVersion
@@ -52,6 +49,8 @@ from handclasp.wire.messages import (
     Finished,
     ServerHello,
 )
+from handclasp.wire.places import Place
+from handclasp.x509.text import listed, shortened
 
 if TYPE_CHECKING:
     from handclasp.handshake.side import ClientSide
@@ -59,24 +58,6 @@ if TYPE_CHECKING:
 __all__ = ["handshake"]
 
 TLS13 = ProtocolVersion.TLS13
-
-IN_RETRY = frozenset({ExtensionType.SUPPORTED_VERSIONS, ExtensionType.KEY_SHARE, ExtensionType.COOKIE})
-IN_SERVER_HELLO = frozenset({ExtensionType.SUPPORTED_VERSIONS, ExtensionType.KEY_SHARE, ExtensionType.PRE_SHARED_KEY})
-IN_ENCRYPTED_EXTENSIONS = frozenset(
-    {
-        ExtensionType.SERVER_NAME,
-        ExtensionType.MAX_FRAGMENT_LENGTH,
-        ExtensionType.SUPPORTED_GROUPS,
-        ExtensionType.USE_SRTP,
-        ExtensionType.HEARTBEAT,
-        ExtensionType.APPLICATION_LAYER_PROTOCOL_NEGOTIATION,
-        ExtensionType.CLIENT_CERTIFICATE_TYPE,
-        ExtensionType.SERVER_CERTIFICATE_TYPE,
-        ExtensionType.RECORD_SIZE_LIMIT,
-        ExtensionType.EARLY_DATA,
-    }
-)
-"""Of the extensions we could offer, those that may be answered there (RFC 8446, 4.2)."""
 
 
 def handshake(side: ClientSide, offer: Offer, hello: ServerHello) -> Steps[Established]:
@@ -89,8 +70,8 @@ def handshake(side: ClientSide, offer: Offer, hello: ServerHello) -> Steps[Estab
     if keys.session is not None:
         request, peer = None, (yield from recall_peer(side, "server", keys.session))
     else:
-        request = yield from maybe(CertificateRequest)  # step 11
-        peer = yield from authenticate_server(side)  # steps 9, 13
+        request = yield from receive_request(side)  # step 11
+        peer = yield from authenticate_server(side, offer)  # steps 9, 13
     yield from check_finished(side, keys.server)  # steps 19, 21
     application = keys.application(side)
     side.read_with(Opener13(suite, *application.server.key_iv(suite)), "application", suite.suite)
@@ -105,7 +86,6 @@ def retry(side: ClientSide, offer: Offer, request: ServerHello) -> Steps[ServerH
     """HelloRetryRequest: the hello once more, with what the server misses (RFC 8446, 4.1.4)."""
     check_suite(offer, request)
     suite = SUITES[request.cipher_suite]
-    check_extensions(request, IN_RETRY)
     share = find(request.extensions, KeyShareHelloRetryRequest)
     cookie = find(request.extensions, Cookie)
     group = None if share is None else share.selected_group
@@ -129,7 +109,7 @@ def check_after_retry(offer: Offer, request: ServerHello, hello: ServerHello, gr
     """What the answer to the second hello has to keep."""
     if hello.is_retry:
         raise SecondRetry("The server asks for a third hello; one retry is allowed.")
-    check_answer(offer, hello)
+    check_answer(offer, hello, TLS13)
     version = find(hello.extensions, SupportedVersionsServerHello)
     if version is None or version.selected_version != TLS13:
         raise IllegalChange("The server left TLS 1.3 after its HelloRetryRequest.")
@@ -147,17 +127,6 @@ def check_suite(offer: Offer, hello: ServerHello) -> None:
         raise IllegalValue(f"The server chose {hello.cipher_suite}, which is not for TLS 1.3.")
     if hello.legacy_session_id_echo != offer.hello.legacy_session_id:
         raise IllegalValue("The server's hello does not give back our session ID.")
-    if hello.legacy_version != ProtocolVersion.TLS12:
-        raise IllegalValue(f"The server's hello has legacy_version {hello.legacy_version}.")
-
-
-def check_extensions(hello: ServerHello, allowed: frozenset[ExtensionType]) -> None:
-    """No extension that has no place in this form of the hello (RFC 8446, 4.2)."""
-    for extension in hello.extensions:
-        if extension not in allowed:
-            raise ExtensionNotAllowed(
-                f"The server put {extension} into its {'HelloRetryRequest' if hello.is_retry else 'ServerHello'}."
-            )
 
 
 def agree(side: ClientSide, offer: Offer, hello: ServerHello) -> tuple[Keys13, Sealer13]:
@@ -167,7 +136,6 @@ def agree(side: ClientSide, offer: Offer, hello: ServerHello) -> tuple[Keys13, S
     """
     check_suite(offer, hello)
     suite = SUITES[hello.cipher_suite]
-    check_extensions(hello, IN_SERVER_HELLO)
     side.transcript.start(suite.hash_name)
     early, session = accept_psk(side, offer, hello, suite)
     shared, group = exchange(side, offer, hello, resumed=session is not None)
@@ -218,13 +186,7 @@ def exchange(
 
 def accept_extensions(side: ClientSide, offer: Offer, message: EncryptedExtensions) -> str | None:
     """What the server says beside its hello; the application protocol is the answer."""
-    for extension in message.extensions:
-        if extension not in offer.hello.extensions:
-            raise ExtensionUnasked(f"The server answers with {extension}, which was not offered.")
-        if extension not in IN_ENCRYPTED_EXTENSIONS:
-            raise ExtensionNotAllowed(f"The server put {extension} into EncryptedExtensions.")
-    check_empty(message.extensions, ExtensionType.SERVER_NAME)
-    find(message.extensions, SupportedGroups)
+    check_answers(Place.ENCRYPTED_EXTENSIONS, message.extensions, offer.hello.extensions)
     return accept_alpn(side, find(message.extensions, ALPN))
 
 
@@ -235,25 +197,32 @@ def accept_alpn(side: ClientSide, answer: ALPN | None) -> str | None:
     offered = side.config.alpn
     name = answer.protocol_name_list[0].decode("utf-8", "replace")
     if len(answer.protocol_name_list) != 1 or name not in offered:
-        raise IllegalValue(f"The server chose the protocol {name!r}; offered were {', '.join(offered)}.")
+        raise IllegalValue(f"The server chose the protocol {shortened(name)}; offered were {listed(offered)}.")
     side.note_choice("alpn", "server", offered, offered, name, "the server's choice")
     return name
 
 
-def authenticate_server(side: ClientSide) -> Steps[Peer]:
+def receive_request(side: ClientSide) -> Steps[CertificateRequest | None]:
+    """Step 11: whether the server asks who we are, in words that can be answered (RFC 8446, 4.3.2)."""
+    request = yield from maybe(CertificateRequest)
+    if request is None:
+        return None
+    if request.certificate_request_context:
+        raise IllegalValue("The server's CertificateRequest has a context inside the handshake.")
+    if ExtensionType.SIGNATURE_ALGORITHMS not in request.extensions:
+        raise ExtensionMissing("The server's CertificateRequest has no signature_algorithms.")
+    check_extensions(Place.CERTIFICATE_REQUEST, request.extensions)
+    return request
+
+
+def authenticate_server(side: ClientSide, offer: Offer) -> Steps[Peer]:
     """Steps 9 and 13: who the server is, and that it has the key to say so."""
     message = yield from expect(Certificate)
     if message.certificate_request_context:
         raise IllegalValue("The server's Certificate has a request context.")
     if not message.certificate_list:
         raise DecodeError("The server's Certificate is empty; a server has to show one.")
-    config = side.config
-    allowed = set()
-    if config.request_ocsp:
-        allowed.add(ExtensionType.STATUS_REQUEST)
-    if config.request_scts:
-        allowed.add(ExtensionType.SIGNED_CERTIFICATE_TIMESTAMP)
-    chain = check_chain_limits(side, message, allowed)
+    chain = check_chain_limits(side, message, offer.hello.extensions)
     covered = side.transcript.digest()
     ocsp, scts = stapled(message)
     report = yield from verify_peer(side, "server", chain, ocsp, scts)
@@ -263,19 +232,15 @@ def authenticate_server(side: ClientSide) -> Steps[Peer]:
 
 def answer_request(side: ClientSide, request: CertificateRequest) -> Steps[None]:
     """Step 14: show the certificate that the server will like best, or none."""
-    if request.certificate_request_context:
-        raise IllegalValue("The server's CertificateRequest has a context inside the handshake.")
     wanted = find(request.extensions, SignatureAlgorithms)
-    if wanted is None:
-        raise ExtensionMissing("The server's CertificateRequest has no signature_algorithms.")
     authorities = find(request.extensions, CertificateAuthorities)
     filters = find(request.extensions, OidFilters)
-    offered = wanted.supported_signature_algorithms
+    offered = wanted.supported_signature_algorithms if wanted is not None else ()
     question = ChooseCertificate(
         role="client",
         version=TLS13,
         server_name=side.server_name,
-        signature_schemes=tuple(s for s in side.config.signature_schemes if s in offered),
+        signature_schemes=common_schemes(side.config.signature_schemes, offered),
         certificate_authorities=tuple(authorities.authorities) if authorities is not None else (),
         oid_filters=tuple(filters.filters) if filters is not None else (),
         at=side.now(),

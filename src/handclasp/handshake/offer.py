@@ -13,7 +13,8 @@ from handclasp.crypto import groups
 from handclasp.crypto.groups import KeyShare
 from handclasp.crypto.schedule13 import EarlySecret
 from handclasp.crypto.suites import SUITES
-from handclasp.handshake.errors import ExtensionUnasked, IllegalValue
+from handclasp.handshake.errors import IllegalValue
+from handclasp.handshake.extensions import check_answers
 from handclasp.handshake.flow import Steps, ask
 from handclasp.questions import FindSession
 from handclasp.sessions import Session
@@ -46,6 +47,7 @@ from handclasp.wire.iana import (
     ServerNameType,
 )
 from handclasp.wire.messages import ClientHello, ServerHello
+from handclasp.wire.places import Place
 from handclasp.x509.names import PeerName
 
 if TYPE_CHECKING:
@@ -112,15 +114,19 @@ def say_hello_again(side: ClientSide, offer: Offer, group: NamedGroup | None, co
     side.send(offer.hello)
 
 
-def check_answer(offer: Offer, hello: ServerHello) -> None:
-    """What holds for a ServerHello of any version."""
+def check_answer(offer: Offer, hello: ServerHello, version: ProtocolVersion) -> None:
+    """What holds for a ServerHello of any version, once that is settled."""
     if hello.cipher_suite not in offer.hello.cipher_suites:
         raise IllegalValue(f"The server chose {hello.cipher_suite}, which was not offered.")
     if hello.legacy_compression_method != CompressionMethod.NULL:
         raise IllegalValue(f"The server chose compression method {hello.legacy_compression_method}.")
-    for extension in hello.extensions:
-        if extension not in offer.hello.extensions and not (extension == ExtensionType.COOKIE and hello.is_retry):
-            raise ExtensionUnasked(f"The server answers with {extension}, which was not offered.")
+    asked = offer.hello.extensions
+    if version < TLS13:
+        check_answers(Place.SERVER_HELLO_12, hello.extensions, asked)
+    elif hello.is_retry:
+        check_answers(Place.HELLO_RETRY_REQUEST, hello.extensions, {ExtensionType.COOKIE, *asked})
+    else:
+        check_answers(Place.SERVER_HELLO, hello.extensions, asked)
 
 
 def _usable(side: ClientSide, session: Session) -> bool:

@@ -11,12 +11,15 @@ from handclasp.handshake.errors import (
     NoCommonProtocol,
     NoCommonVersion,
 )
+from handclasp.handshake.extensions import check_extensions
 from handclasp.handshake.flow import Steps, ask, expect
 from handclasp.questions import ChooseALPN
 from handclasp.wire.codec import DecodeError
-from handclasp.wire.extensions import ALPN, ServerNameList, SupportedVersions, check_empty, find
-from handclasp.wire.iana import CipherSuite, CompressionMethod, ExtensionType, ProtocolVersion
+from handclasp.wire.extensions import ALPN, ServerNameList, SupportedVersions, find
+from handclasp.wire.iana import CipherSuite, CompressionMethod, ProtocolVersion
 from handclasp.wire.messages import ClientHello
+from handclasp.wire.places import Place
+from handclasp.x509.text import listed
 
 if TYPE_CHECKING:
     from handclasp.handshake.established import Established
@@ -26,14 +29,6 @@ __all__ = ["handshake"]
 
 TLS12, TLS13 = ProtocolVersion.TLS12, ProtocolVersion.TLS13
 
-EMPTY_IN_CLIENT_HELLO = (
-    ExtensionType.EXTENDED_MASTER_SECRET,
-    ExtensionType.SIGNED_CERTIFICATE_TIMESTAMP,
-    ExtensionType.EARLY_DATA,
-    ExtensionType.POST_HANDSHAKE_AUTH,
-)
-"""Extensions that say all by being there."""
-
 
 def handshake(side: ServerSide) -> Steps[Established]:
     """One connection, the server's half."""
@@ -41,7 +36,7 @@ def handshake(side: ServerSide) -> Steps[Established]:
     side.client_random = hello.random
     side.records.version = b"\x03\x03"
     side.version = version = choose_version(side, hello)  # steps 6, 7
-    check_empty(hello.extensions, *EMPTY_IN_CLIENT_HELLO)
+    check_extensions(Place.CLIENT_HELLO, hello.extensions)
     side.server_name = server_name(hello)
     alpn = yield from choose_alpn(side, hello)
     if version == TLS13:
@@ -59,12 +54,14 @@ def choose_version(side: ServerSide, hello: ClientHello) -> ProtocolVersion:
     else:
         offered = tuple(v for v in ProtocolVersion if ProtocolVersion.SSL3 <= v <= min(hello.legacy_version, TLS12))
     ours = side.config.versions
+    if hello.legacy_version < ProtocolVersion.TLS10:  # whatever supported_versions says (RFC 8446, D.5)
+        raise NoCommonVersion(f"The client's hello is of {hello.legacy_version}; this server speaks {listed(ours)}.")
     possible = tuple(sorted((v for v in ours if v in offered), reverse=True))
     version = possible[0] if possible else None
     side.note_choice("version", "server", offered, possible, version, "the highest that both have")
     if version is None:
-        theirs = ", ".join(map(str, offered)) if wanted is not None else f"{hello.legacy_version} at most"
-        raise NoCommonVersion(f"The client offers {theirs}; this server speaks {', '.join(map(str, ours))}.")
+        theirs = listed(offered) if wanted is not None else f"{hello.legacy_version} at most"
+        raise NoCommonVersion(f"The client offers {theirs}; this server speaks {listed(ours)}.")
     if version == TLS13 and hello.legacy_compression_methods != [CompressionMethod.NULL]:
         raise IllegalValue("The client offers compression, which a TLS 1.3 hello never does.")  # RFC 8446, 4.1.2
     if CipherSuite.TLS_FALLBACK_SCSV in hello.cipher_suites and version < max(ours):
@@ -99,6 +96,6 @@ def choose_alpn(side: ServerSide, hello: ClientHello) -> Steps[str | None]:
     side.note_choice("alpn", "server", offered, possible, taken, "the first of ours that the client speaks")
     if taken is None:
         raise NoCommonProtocol(
-            f"The client speaks {', '.join(offered)}; this server {', '.join(side.config.alpn) or 'none of them'}."
+            f"The client speaks {listed(offered)}; this server {listed(side.config.alpn) or 'none of them'}."
         )
     return taken

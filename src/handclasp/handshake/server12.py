@@ -72,6 +72,7 @@ from handclasp.wire.messages12 import (
     ServerHelloDone,
     ServerKeyExchangeECDHE,
 )
+from handclasp.x509.text import listed
 
 if TYPE_CHECKING:
     from handclasp.crypto.groups import KeyShare
@@ -216,8 +217,8 @@ def choose(side: ServerSide, hello: ClientHello) -> Steps[Choice12]:
     possible = common_schemes(schemes, ours)
     if not possible:
         raise NoCommonSignatureScheme(
-            f"The client verifies {', '.join(map(str, offered[:12]))}; this server's key signs with "
-            f"{', '.join(map(str, ours)) or 'nothing of TLS 1.2'}."
+            f"The client verifies {listed(offered)}; this server's key signs with "
+            f"{listed(ours) or 'nothing of TLS 1.2'}."
         )
     kind = authentication_of(identity.private_key)
     usable = tuple([suite for suite in suites if SUITES[suite].authentication == kind])
@@ -245,7 +246,7 @@ def choose_identity(
         raise NoSuitableCertificate(no_certificate(side, TLS12, offered, curves))
     keys = " or ".join(sorted(map(str, kinds)))
     raise NoCommonCipherSuite(
-        f"Client and server have {', '.join(map(str, suites))} in common, for {keys} keys; this server "
+        f"Client and server have {listed(suites)} in common, for {keys} keys; this server "
         "has no certificate with such a key that the client verifies."
     )
 
@@ -259,13 +260,11 @@ def offered_groups(hello: ClientHello) -> tuple[NamedGroup, ...]:
 def choose_group(side: ServerSide, offered: tuple[NamedGroup, ...]) -> NamedGroup:
     """Our dearest curve that the client has."""
     ours = [group for group in side.config.groups if group in groups.ECDHE_GROUPS]
-    possible = tuple(group for group in ours if group in offered)
+    theirs = frozenset(offered)
+    possible = tuple([group for group in ours if group in theirs])
     side.note_choice("group", "server", offered, possible, possible[0] if possible else None, "our dearest in common")
     if not possible:
-        raise NoCommonGroup(
-            f"The client offers {', '.join(map(str, offered))}; for TLS 1.2 this server has "
-            f"{', '.join(map(str, ours))}."
-        )
+        raise NoCommonGroup(f"The client offers {listed(offered)}; for TLS 1.2 this server has {listed(ours)}.")
     return possible[0]
 
 

@@ -15,6 +15,7 @@ from handclasp.handshake.authenticate13 import (
     check_chain_limits,
     check_finished,
     check_signature,
+    choose_scheme,
     show_certificate,
     stapled,
 )
@@ -28,10 +29,11 @@ from handclasp.handshake.errors import (
     NoSuitableCertificate,
 )
 from handclasp.handshake.established import Established, Peer
+from handclasp.handshake.extensions import check_extensions
 from handclasp.handshake.flow import Steps, ask, expect
 from handclasp.handshake.keys13 import Keys13
 from handclasp.handshake.suites import common_suites
-from handclasp.handshake.tickets13 import choose_session, send_tickets, takes_tickets
+from handclasp.handshake.tickets13 import check_offered_keys, choose_session, send_tickets, takes_tickets
 from handclasp.questions import ChooseCertificate
 from handclasp.wire.extensions import (
     ALPN,
@@ -54,6 +56,7 @@ from handclasp.wire.iana import (
     ExtensionType,
     NamedGroup,
     ProtocolVersion,
+    SignatureScheme,
 )
 from handclasp.wire.messages import (
     RETRY_RANDOM,
@@ -64,10 +67,14 @@ from handclasp.wire.messages import (
     Finished,
     ServerHello,
 )
+from handclasp.wire.places import Place
+from handclasp.x509.text import listed
 
 if TYPE_CHECKING:
     from handclasp.handshake.side import ServerSide
     from handclasp.handshake.transcript import Transcript
+    from handclasp.sessions import Session
+    from handclasp.x509.identity import Identity
 
 __all__ = ["handshake"]
 
@@ -76,15 +83,18 @@ TLS12, TLS13 = ProtocolVersion.TLS12, ProtocolVersion.TLS13
 
 def handshake(side: ServerSide, hello: ClientHello, alpn: str | None) -> Steps[Established]:
     """From the client's hello to an established session."""
+    check_offered_keys(hello)
     suite = choose_suite(side, hello)  # steps 6, 7
     if ExtensionType.EARLY_DATA in hello.extensions:
         side.records.early_data_left = side.config.limits.refused_early_data
     hello, before = yield from settle_group(side, hello, suite)
-    keys = yield from agree(side, hello, before, suite)  # steps 10, 18
+    found = yield from choose_session(side, hello, before, suite)
+    proof = (yield from choose_proof(side, hello)) if found is None else None  # step 9
+    keys = agree(side, hello, suite, found)  # steps 10, 18
     say_extensions(side, alpn, resumed=keys.session is not None)
-    if keys.session is None:
+    if proof is not None:
         request_certificate(side)  # step 11
-        yield from authenticate(side, hello)  # step 9
+        yield from show_certificate(side, *proof, b"", hello.extensions)
     side.send(Finished(keys.server.verify_data(side.transcript.digest())))  # steps 12, 19
     application = keys.application(side)
     side.write_with(Sealer13(suite, *application.server.key_iv(suite)), "application", suite.suite)
@@ -122,28 +132,28 @@ def settle_group(
             side.transcript.start(suite.hash_name)
             return hello, None
         raise ExtensionMissing("The client's hello has key_share without supported_groups, or the other way round.")
-    offered = tuple(wanted.named_group_list)
-    check_shares(shares, offered)
-    possible = tuple(group for group in side.config.groups if group in offered)
+    offered = frozenset(wanted.named_group_list)
+    sent = check_shares(shares, offered)
+    possible = tuple([group for group in side.config.groups if group in offered])
     if not possible:
         raise NoCommonGroup(
-            f"The client offers {', '.join(map(str, offered))}; this server has "
-            f"{', '.join(map(str, side.config.groups))}."
+            f"The client offers {listed(wanted.named_group_list)}; this server has {listed(side.config.groups)}."
         )
-    with_share = [group for group in possible if any(share.group == group for share in shares.client_shares)]
-    if with_share:
+    if any(group in sent for group in possible):
         side.transcript.start(suite.hash_name)
         return hello, None
     group = possible[0]
-    side.note_choice("group", "server", offered, possible, group, "asked for by a retry: no key came for it")
+    offered_in_order = tuple(wanted.named_group_list)
+    side.note_choice("group", "server", offered_in_order, possible, group, "asked for by a retry: no key came for it")
     return (yield from retry(side, hello, suite, group))
 
 
-def check_shares(shares: KeyShareClientHello, offered: tuple[NamedGroup, ...]) -> None:
-    """Each share is of an offered group, and each group has one share at most (RFC 8446, 4.2.8)."""
-    seen = [share.group for share in shares.client_shares]
-    if len(set(seen)) != len(seen) or any(group not in offered for group in seen):
+def check_shares(shares: KeyShareClientHello, offered: frozenset[NamedGroup]) -> set[NamedGroup]:
+    """The groups of the client's keys: each is offered, and none comes twice (RFC 8446, 4.2.8)."""
+    sent = {share.group for share in shares.client_shares}
+    if len(sent) != len(shares.client_shares) or not sent <= offered:
         raise IllegalValue("The client sent two keys of one group, or one of a group it does not offer.")
+    return sent
 
 
 def retry(
@@ -161,6 +171,8 @@ def retry(
     before = side.transcript.copy()
     again = yield from expect(ClientHello)
     side.records.early_data_left = 0  # none may follow a retry
+    check_extensions(Place.CLIENT_HELLO, again.extensions)
+    check_offered_keys(again)
     check_second_hello(hello, again, group, cookie)
     return again, before
 
@@ -189,7 +201,7 @@ def check_second_hello(first: ClientHello, second: ClientHello, group: NamedGrou
         if extension not in free and first.extensions.get(extension) != second.extensions.get(extension)
     ]
     if changed:
-        raise IllegalChange(f"The client changed {', '.join(map(str, changed))} in its second hello.")
+        raise IllegalChange(f"The client changed {listed(changed)} in its second hello.")
     shares = find(second.extensions, KeyShareClientHello)
     if shares is None or [share.group for share in shares.client_shares] != [group]:
         raise IllegalChange(f"The client's second hello has no key of {group} alone, which was asked for.")
@@ -207,9 +219,10 @@ def server_hello(
     return ServerHello(TLS12, random, hello.legacy_session_id, suite.suite, CompressionMethod.NULL, extensions)
 
 
-def agree(side: ServerSide, hello: ClientHello, before: Transcript | None, suite: SuiteParameters) -> Steps[Keys13]:
+def agree(
+    side: ServerSide, hello: ClientHello, suite: SuiteParameters, found: tuple[int, Session, bool] | None
+) -> Keys13:
     """Answer the client's key or PSK or both: ServerHello, and the handshake keys (RFC 8446, 7.1)."""
-    found = yield from choose_session(side, hello, before, suite)
     extensions = pack(SupportedVersionsServerHello(TLS13))
     early, session = EarlySecret.of(suite.hash_name), None
     alone = False
@@ -263,8 +276,8 @@ def request_certificate(side: ServerSide) -> None:
     side.send(CertificateRequest(b"", extensions))
 
 
-def authenticate(side: ServerSide, hello: ClientHello) -> Steps[None]:
-    """Step 9: show the certificate that this client can verify."""
+def choose_proof(side: ServerSide, hello: ClientHello) -> Steps[tuple[Identity, SignatureScheme]]:
+    """The certificate that this client can verify, and how its key will sign; the keys wait for both."""
     wanted = find(hello.extensions, SignatureAlgorithms)
     if wanted is None:
         raise ExtensionMissing("The client's hello has no signature_algorithms.")
@@ -285,7 +298,7 @@ def authenticate(side: ServerSide, hello: ClientHello) -> Steps[None]:
     )
     if identity is None:
         raise NoSuitableCertificate(no_certificate(side, TLS13, offered))
-    yield from show_certificate(side, identity, schemes, b"", hello.extensions)
+    return identity, choose_scheme(side, identity, schemes)
 
 
 def authenticate_client(side: ServerSide) -> Steps[Peer]:

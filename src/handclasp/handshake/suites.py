@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from handclasp.handshake.errors import NoCommonCipherSuite
 from handclasp.wire.iana import CipherSuite, ProtocolVersion
 from handclasp.wire.messages import ClientHello
+from handclasp.x509.text import listed
 
 if TYPE_CHECKING:
     from handclasp.handshake.side import ServerSide
@@ -16,13 +17,13 @@ __all__ = ["common_suites"]
 
 def common_suites(side: ServerSide, hello: ClientHello, version: ProtocolVersion) -> tuple[CipherSuite, ...]:
     """Suites of this version that both have, at least one, in the order of whoever the config lets decide."""
-    ours, offered = side.config.suites_for(version), tuple(hello.cipher_suites)
-    first, other = (offered, ours) if side.config.prefer_client_order else (ours, offered)
-    suites = tuple([suite for suite in first if suite in other])
+    ours, offered = side.config.suites_for(version), hello.cipher_suites
+    if side.config.prefer_client_order:
+        suites = tuple([suite for suite in dict.fromkeys(offered) if suite in ours])
+    else:
+        theirs = frozenset(offered)
+        suites = tuple([suite for suite in ours if suite in theirs])
     if not suites:
-        side.note_choice("cipher_suite", "server", offered, (), None, "none that both have")
-        raise NoCommonCipherSuite(
-            f"The client offers {', '.join(map(str, offered[:12]))}; for {version} this server has "
-            f"{', '.join(map(str, ours))}."
-        )
+        side.note_choice("cipher_suite", "server", tuple(offered), (), None, "none that both have")
+        raise NoCommonCipherSuite(f"The client offers {listed(offered)}; for {version} this server has {listed(ours)}.")
     return suites

@@ -22,23 +22,29 @@ if TYPE_CHECKING:
     from handclasp.handshake.side import ServerSide
     from handclasp.handshake.transcript import Transcript
 
-__all__ = ["choose_session", "send_tickets", "takes_tickets"]
+__all__ = ["check_offered_keys", "choose_session", "send_tickets", "takes_tickets"]
 
 TLS13 = ProtocolVersion.TLS13
+
+
+def check_offered_keys(hello: ClientHello) -> None:
+    """`pre_shared_key` comes last, and not without the modes that it may be used in (RFC 8446, 4.2.9 and 4.2.11)."""
+    extensions = hello.extensions
+    if ExtensionType.PRE_SHARED_KEY not in extensions:
+        return
+    if ExtensionType.PSK_KEY_EXCHANGE_MODES not in extensions:
+        raise ExtensionMissing("The client offers pre-shared keys without psk_key_exchange_modes.")
+    if next(reversed(extensions)) != ExtensionType.PRE_SHARED_KEY:
+        raise IllegalValue("pre_shared_key is not the last extension of the client's hello.")
 
 
 def choose_session(
     side: ServerSide, hello: ClientHello, before: Transcript | None, suite: SuiteParameters
 ) -> Steps[tuple[int, Session, bool] | None]:
     """A session to resume: its place in the client's list, itself, and whether without a key exchange."""
-    psks = find(hello.extensions, OfferedPsks)
-    if psks is None:
+    psks, modes = find(hello.extensions, OfferedPsks), find(hello.extensions, PskKeyExchangeModes)
+    if psks is None or modes is None:
         return None
-    modes = find(hello.extensions, PskKeyExchangeModes)
-    if modes is None:
-        raise ExtensionMissing("The client offers pre-shared keys without psk_key_exchange_modes.")
-    if list(hello.extensions)[-1] != ExtensionType.PRE_SHARED_KEY:
-        raise IllegalValue("pre_shared_key is not the last extension of the client's hello.")
     if len(psks.identities) != len(psks.binders):
         raise IllegalValue("The client offers more pre-shared keys than binders, or fewer.")
     alone = choose_mode(side, hello, modes)

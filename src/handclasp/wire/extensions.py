@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, TypeVar
 
-from handclasp.wire.codec import U8, U16, U24, U32, DecodeError, Opaque, Rest, Struct, Vector
+from handclasp.wire.codec import U8, U16, U24, U32, Opaque, Rest, Struct, Vector
 from handclasp.wire.iana import (
     CertificateStatusType,
     CertificateType,
@@ -47,6 +47,7 @@ __all__ = [
     "PskKeyExchangeModes",
     "RecordSizeLimit",
     "RenegotiationInfo",
+    "SelectedCertificateType",
     "SelectedPsk",
     "ServerCertificateTypes",
     "ServerName",
@@ -59,7 +60,6 @@ __all__ = [
     "SupportedVersions",
     "SupportedVersionsServerHello",
     "UseSRTP",
-    "check_empty",
     "find",
     "pack",
 ]
@@ -79,13 +79,6 @@ def find(extensions: Mapping[ExtensionType, bytes], kind: type[Body]) -> Body | 
     """The decoded body of one extension, None where it is absent; raises `DecodeError`."""
     data = extensions.get(kind.extension_type)
     return None if data is None else kind.decode(data)
-
-
-def check_empty(extensions: Mapping[ExtensionType, bytes], *kinds: ExtensionType) -> None:
-    """Raise `DecodeError` where one of these, whose presence says all, has a body."""
-    for kind in kinds:
-        if extensions.get(kind):
-            raise DecodeError(f"{kind} has a body of {len(extensions[kind])} bytes, where it has none.")
 
 
 def pack(*bodies: ExtensionBody) -> dict[ExtensionType, bytes]:
@@ -385,6 +378,15 @@ class ServerCertificateTypes(ExtensionBody):
     extension_type: ClassVar[ExtensionType] = ExtensionType.SERVER_CERTIFICATE_TYPE
 
     server_certificate_types: Annotated[list[CertificateType], Vector(U8, low=1)]
+
+
+@dataclass(slots=True)
+class SelectedCertificateType(ExtensionBody):
+    """The one kind that the server took, of its own certificate or of the client's (RFC 7250, 3)."""
+
+    extension_type: ClassVar[ExtensionType] = ExtensionType.SERVER_CERTIFICATE_TYPE
+
+    certificate_type: CertificateType
 
 
 @dataclass(slots=True)

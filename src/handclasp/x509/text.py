@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import islice
 
 __all__ = ["listed", "printable", "shortened"]
 
@@ -27,12 +28,9 @@ def shortened(text: str) -> str:
     return printable(text if len(text) <= LONGEST else text[:LONGEST] + "…")
 
 
-def listed(names: Iterable[str]) -> str:
-    """The first of some names, with a sign that there are more."""
-    found: list[str] = []
-    for name in names:
-        if len(found) == MOST:
-            found.append("…")
-            break
-        found.append(shortened(name))
-    return ", ".join(found)
+def listed(names: Iterable[object], most: int = MOST) -> str:
+    """The first of some names, and how many more there are."""
+    rest = iter(names)
+    first = ", ".join([shortened(str(name)) for name in islice(rest, most)])
+    more = sum(1 for _ in rest)
+    return f"{first} and {more} more" if more else first

@@ -18,7 +18,7 @@ from handclasp.endings import (
     HandshakePending,
 )
 from handclasp.engine import Engine
-from handclasp.errors import HandclaspError, anew
+from handclasp.errors import anew
 from handclasp.events import (
     Event,
 )
@@ -27,7 +27,7 @@ from handclasp.facts import (
     Observer,
     Started,
 )
-from handclasp.questions import Question
+from handclasp.questions import Question, WrongAnswer
 from handclasp.wire.iana import (
     AlertDescription,
     AlertLevel,
@@ -107,19 +107,23 @@ class Connection(Engine):
             self._drop_keys_when_over()
 
     def answer(self, question: Question, answer: object) -> list[Event]:
-        """Answer an open question; the handshake goes on."""
+        """Answer an open question; the handshake goes on.
+
+        A `Report` that refuses the peer ends the connection by its error; what is no answer, by `WrongAnswer`.
+        """
         self._take_pending(question)
         return self._guarded(self._answered, answer)
 
-    def refuse(self, question: Question, error: HandclaspError) -> list[Event]:
-        """Answer an open question by an error, which ends the connection."""
+    def refuse(self, question: Question, error: Exception) -> list[Event]:
+        """Answer an open question by an error, which ends the connection.
+
+        An earlier session's peer (`VerifyPeer` with `resumed`) that is refused by a `CertificateError` ends nothing:
+        that session is not resumed.
+        """
+        if not isinstance(error, Exception):
+            raise WrongAnswer(question, "an exception, where it is refused", error)
         self._take_pending(question)
-
-        def throw(reason: HandclaspError) -> None:
-            if self._handshake is not None:
-                self._handshake.throw(reason)
-
-        return self._guarded(throw, error)
+        return self._guarded(self._refused, error)
 
     def update_keys(self, *, request_peer: bool = True) -> None:
         """Renew our key, and ask the peer to renew its own (RFC 8446, 4.6.3)."""

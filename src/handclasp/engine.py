@@ -38,7 +38,7 @@ from handclasp.handshake import client, server
 from handclasp.handshake.answers import DEFAULT_ANSWERS
 from handclasp.handshake.errors import LimitExceeded, UnexpectedMessage
 from handclasp.handshake.established import Established
-from handclasp.handshake.flow import Ask, Expect, Steps
+from handclasp.handshake.flow import Ask, Expect, Steps, Wait
 from handclasp.handshake.side import Side
 from handclasp.questions import KeepSession, Question
 from handclasp.record_layer import PASSED_OVER, RecordLayer
@@ -168,6 +168,9 @@ class Engine:
         except StopIteration as done:
             self._complete(done.value)
             return
+        self._wait_for(wait)
+
+    def _wait_for(self, wait: Wait) -> None:
         if type(wait) is Ask:
             self._wait = None
             self._pending = wait.question
@@ -194,6 +197,12 @@ class Engine:
     def _answered(self, answer: object) -> None:
         self._advance(answer)
         self._pump()
+
+    def _refused(self, error: Exception) -> None:
+        """Throw the error where the question was asked; what is refused may be something to do without."""
+        if self._handshake is not None:
+            self._wait_for(self._handshake.throw(error))
+            self._pump()
 
     # Incoming.
 

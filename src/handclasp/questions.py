@@ -3,6 +3,9 @@
 Each question is a frozen dataclass. A function in the config answers it at once; where the
 config says that the caller answers, the connection hands the question out as an event and goes
 on when it is answered. The engine never knows whether an answer took a microsecond or a minute.
+
+Answers are checked, whoever gives them: one that refuses is a refusal, and one of another type than the
+question says is a `WrongAnswer`.
 """
 
 from __future__ import annotations
@@ -10,11 +13,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from handclasp.errors import UsageError
 from handclasp.facts import Role
 from handclasp.sessions import Session
 from handclasp.wire.extensions import OidFilter
 from handclasp.wire.iana import NamedGroup, ProtocolVersion, SignatureScheme
 from handclasp.x509.identity import Identity
+from handclasp.x509.report import Report
 
 __all__ = [
     "ChooseALPN",
@@ -26,7 +31,20 @@ __all__ = [
     "SealTicket",
     "Sign",
     "VerifyPeer",
+    "WrongAnswer",
 ]
+
+
+class WrongAnswer(UsageError):
+    """An answer that is none to its question; the connection ends, and the peer learns no more than internal_error."""
+
+    def __init__(self, question: object, wanted: str, answer: object) -> None:
+        super().__init__(f"The answer to {type(question).__name__} has to be {wanted}; it is {_told(answer)}.")
+
+
+def _told(answer: object) -> str:
+    """What it is, without what is in it: that may be secret."""
+    return str(answer) if answer is None or type(answer) is bool else f"of type {type(answer).__name__}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +64,11 @@ class ChooseCertificate:
     groups: tuple[NamedGroup, ...] = ()
     """TLS 1.2: the client's groups; an ECDSA key has to be on a curve of theirs (RFC 8422, 5.3). Empty: on any."""
 
+    def check(self, answer: object) -> None:
+        """Raises `WrongAnswer` for what is no answer."""
+        if answer is not None and not isinstance(answer, Identity):
+            raise WrongAnswer(self, "an Identity or None", answer)
+
 
 @dataclass(frozen=True, slots=True)
 class Sign:
@@ -55,10 +78,18 @@ class Sign:
     scheme: SignatureScheme
     content: bytes = field(repr=False)
 
+    def check(self, answer: object) -> None:
+        """Raises `WrongAnswer` for what is no answer."""
+        if type(answer) is not bytes or not 0 < len(answer) <= 0xFFFF:
+            raise WrongAnswer(self, "the signature, 1 to 65,535 bytes", answer)
+
 
 @dataclass(frozen=True, slots=True)
 class VerifyPeer:
-    """Is this the peer we want? Answer: a `Report`; refuse by raising a `CertificateError` or by `refuse`."""
+    """Is this the peer we want? Answer: the `Report` of `verify`, on this chain.
+
+    One that is not accepted refuses the peer by its error, as raising a `CertificateError` does, and `refuse`.
+    """
 
     role: Role
     """The peer's."""
@@ -71,12 +102,26 @@ class VerifyPeer:
     resumed: bool = False
     """The chain is that of an earlier connection, whose session is resumed; nothing is stapled to it."""
 
+    def check(self, answer: object) -> None:
+        """Raises the error of a report that refuses, and `WrongAnswer` for what is no report on this peer."""
+        if not isinstance(answer, Report):
+            raise WrongAnswer(self, "a Report, as verify() makes it", answer)
+        answer.raise_if_refused()
+        leaf = answer.path[0].der if answer.path else None
+        if leaf is None or answer.leaf is None or not leaf == answer.leaf.der == self.chain[0]:
+            raise WrongAnswer(self, "a Report on the peer's own certificate, with the path that was accepted", answer)
+
 
 @dataclass(frozen=True, slots=True)
 class ChooseALPN:
     """Which of the client's protocols do we speak? Answer: one of `offered`, or None (RFC 7301, 3.2)."""
 
     offered: tuple[str, ...]
+
+    def check(self, answer: object) -> None:
+        """Raises `WrongAnswer` for what is no answer."""
+        if answer is not None and (type(answer) is not str or answer not in self.offered):
+            raise WrongAnswer(self, f"one of {', '.join(self.offered)}, or None", answer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +135,10 @@ class FindSession:
     session_id: bytes | None
     now_ms: int
 
+    def check(self, answer: object) -> None:
+        """Raises `WrongAnswer` for what is no answer."""
+        _check_session(self, answer)
+
 
 @dataclass(frozen=True, slots=True)
 class KeepSession:
@@ -102,6 +151,9 @@ class KeepSession:
     server_name: str | None
     session_id: bytes | None
 
+    def check(self, answer: object) -> None:
+        """Anything will do."""
+
 
 @dataclass(frozen=True, slots=True)
 class SealTicket:
@@ -110,6 +162,11 @@ class SealTicket:
     session: Session
     now_ms: int
 
+    def check(self, answer: object) -> None:
+        """Raises `WrongAnswer` for what is no answer."""
+        if answer is not None and (type(answer) is not bytes or not 0 < len(answer) <= 0xFFFF):
+            raise WrongAnswer(self, "the ticket, 1 to 65,535 bytes, or None", answer)
+
 
 @dataclass(frozen=True, slots=True)
 class OpenTicket:
@@ -117,6 +174,15 @@ class OpenTicket:
 
     ticket: bytes = field(repr=False)
     now_ms: int
+
+    def check(self, answer: object) -> None:
+        """Raises `WrongAnswer` for what is no answer."""
+        _check_session(self, answer)
+
+
+def _check_session(question: object, answer: object) -> None:
+    if answer is not None and type(answer) is not Session:
+        raise WrongAnswer(question, "a Session or None", answer)
 
 
 Question = ChooseCertificate | Sign | VerifyPeer | ChooseALPN | FindSession | KeepSession | SealTicket | OpenTicket

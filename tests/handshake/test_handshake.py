@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from tests.conftest import World
-from tests.pair import Pair
+from tests.pair import Pair, noting
 
 from handclasp import CipherSuite, ClientAuth, NamedGroup, ProtocolVersion, SignatureScheme
 from handclasp.ca import KeyType
@@ -267,7 +267,7 @@ def test_ocsp_response_is_carried_to_a_client_that_asks(world: World, version: P
 
     asked: list[VerifyPeer] = []
     identity = replace(world.server.identity, ocsp_response=b"a response")
-    client = world.client_config(versions=(version,), answers={VerifyPeer: asked.append})
+    client = world.client_config(versions=(version,), answers={VerifyPeer: noting(asked)})
     Pair(client, world.server_config(identities=(identity,))).shake()
     assert asked[0].ocsp_response == b"a response"
 
@@ -281,7 +281,7 @@ def test_scts_are_carried_to_a_client_that_asks(world: World, version: ProtocolV
 
     asked: list[VerifyPeer] = []
     identity = replace(world.server.identity, scts=(b"one", b"two"))
-    client = world.client_config(versions=(version,), answers={VerifyPeer: asked.append})
+    client = world.client_config(versions=(version,), answers={VerifyPeer: noting(asked)})
     Pair(client, world.server_config(identities=(identity,))).shake()
     assert asked[0].scts == (b"one", b"two")
 

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import BestAvailableEncryption
 from cryptography.x509 import ocsp
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from tests.conftest import World
-from tests.pair import Pair
+from tests.pair import Pair, noting
 
 from handclasp import ClientAuth
 from handclasp.ca import Authority, KeyType
@@ -235,7 +235,7 @@ def test_a_server_staples_nothing_that_has_ended(world: World, tmp_path: Path) -
     for days, stapled in ((0, response), (2, None)):
         config = world.server_config(identities=store, now=lambda days=days: NOW.timestamp() + days * 86400)
         asked: list[VerifyPeer] = []
-        client = world.client_config(sessions=None, now=config.now, answers={VerifyPeer: asked.append})
+        client = world.client_config(sessions=None, now=config.now, answers={VerifyPeer: noting(asked)})
         Pair(client, config).shake()
         assert asked[0].ocsp_response == stapled
 

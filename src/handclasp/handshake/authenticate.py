@@ -65,11 +65,11 @@ def verify_peer(
     scts: tuple[bytes, ...] = (),
     *,
     resumed: bool = False,
-) -> Steps[Report | None]:
+) -> Steps[Report]:
     """Steps 13 and 17: ask whether this is the peer we want, and tell the observer of the verdict."""
     name = side.server_name if role == "server" else None
     try:
-        report: Report | None = yield from ask(side, VerifyPeer(role, chain, name, ocsp, scts, side.now(), resumed))
+        report: Report = yield from ask(side, VerifyPeer(role, chain, name, ocsp, scts, side.now(), resumed))
     except CertificateError as error:
         side.note(PeerChecked(error.report))
         raise

@@ -58,11 +58,17 @@ def expect_change_cipher_spec() -> Steps[None]:
 
 
 def ask(side: Side[Any], question: Question) -> Steps[Any]:
-    """The answer to a question: from the config's function, from our caller, or the default."""
+    """The answer to a question: from the config's function, from our caller, or the default.
+
+    What is not our own is checked; a report that refuses is raised as its error.
+    """
     config, kind = side.config, type(question)
-    answer = config.answers.get(kind)
-    if answer is not None:
-        return answer(question)
-    if kind in config.ask_caller:
-        return (yield Ask(question))
-    return DEFAULT_ANSWERS[kind](config, question)
+    function = config.answers.get(kind)
+    if function is not None:
+        answer = function(question)
+    elif kind in config.ask_caller:
+        answer = yield Ask(question)
+    else:
+        return DEFAULT_ANSWERS[kind](config, question)
+    question.check(answer)
+    return answer

@@ -12,8 +12,10 @@ from tests.pair import Pair, records
 from handclasp import ClientAuth, ClientConnection, Limits, ProtocolVersion, ServerConnection
 from handclasp.crypto.protection import BadRecordMac, ProtectedChangeCipherSpec
 from handclasp.endings import (
+    AlreadyStarted,
     ConnectionClosed,
     HandshakePending,
+    NotStarted,
     PeerAlert,
     QuestionMismatch,
     Truncated,
@@ -469,6 +471,31 @@ def test_records_without_a_place_are_refused(world: World, record: bytes) -> Non
     assert isinstance(pair.client.error, PeerError)
 
 
+def test_each_record_that_we_send_pays_for_a_key_update_of_the_receiver(world: World) -> None:
+    """It asks again for each record that was on its way when it first asked, as Java does."""
+    pair = shaken(world, client={"limits": Limits(key_updates=5)}, server={"tickets": 0})
+    for _ in range(20):
+        pair.client.connection.send_data(b"x")
+    for _ in range(25):
+        pair.server.connection.update_keys(request_peer=True)
+    pair.carry()
+    assert pair.client.error is None
+    pair.server.connection.update_keys(request_peer=True)
+    pair.carry()
+    assert isinstance(pair.client.error, LimitExceeded), "our answers pay for nothing"
+
+
+def test_a_long_upload_may_be_asked_for_new_keys_all_along(world: World) -> None:
+    pair = shaken(world, client={"limits": Limits(key_updates=1)}, server={"tickets": 0})
+    for _ in range(100):
+        pair.client.connection.send_data(b"x")
+        pair.carry()
+        pair.server.connection.update_keys(request_peer=True)
+        pair.carry()
+    assert pair.client.error is None
+    assert pair.server.data == b"x" * 100
+
+
 def test_a_message_may_not_be_interrupted(world: World) -> None:
     """RFC 8446, 5.1."""
     connection = ClientConnection(world.client_config(), server_name="localhost")
@@ -516,6 +543,29 @@ def test_both_keys_are_renewed_on_request(world: World) -> None:
     installed = [f.direction for f in pair.server.facts if isinstance(f, KeyInstalled) and "application" in f.label]
     assert installed.count("received") == 2
     assert installed.count("sent") == 2
+
+
+def test_several_wishes_for_a_new_key_have_one_answer(world: World) -> None:
+    """RFC 8446, 4.6.3: several KeyUpdates that ask, received while we are silent, are answered by one."""
+    pair = shaken(world)
+    for _ in range(7):
+        pair.server.connection.update_keys(request_peer=True)
+    pair.client.receive(pair.server.connection.data_to_send())
+    pair.client.connection.send_data(b"after")
+    pair.carry()
+    assert pair.server.data == b"after"
+    installed = [f for f in pair.server.facts if isinstance(f, KeyInstalled) and f.label == "application, updated"]
+    assert len(installed) == 1
+
+
+def test_a_new_key_of_our_own_is_an_answer_too(world: World) -> None:
+    pair = shaken(world)
+    pair.server.connection.update_keys(request_peer=True)
+    pair.client.receive(pair.server.connection.data_to_send())
+    pair.client.connection.update_keys(request_peer=False)
+    pair.carry()
+    installed = [f for f in pair.server.facts if isinstance(f, KeyInstalled) and f.label == "application, updated"]
+    assert len(installed) == 1
 
 
 def test_a_key_is_renewed_by_itself_before_its_limit(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -672,3 +722,63 @@ def test_the_type_of_an_unknown_message_is_told(world: World) -> None:
     server.start()
     with pytest.raises(UnexpectedMessage, match="finished"):
         server.receive_data(b"\x16\x03\x01\x00\x04" + bytes((HandshakeType.FINISHED, 0, 0, 0)))
+
+
+# Calls out of order.
+
+
+@pytest.mark.parametrize("role", ["client", "server"])
+def test_a_connection_that_was_not_started_says_so_and_sends_nothing(world: World, role: str) -> None:
+    uses: list[Any] = [
+        lambda c: c.receive_data(bytes.fromhex("16030100040a000000")),
+        lambda c: c.receive_data(b"GET / HTTP/1.0\r\n\r\n"),
+        lambda c: c.receive_eof(),
+        lambda c: c.send_data(b"x"),
+        lambda c: c.update_keys(),
+        lambda c: c.export(b"label", None, 16),
+    ]
+    for use in uses:
+        pair = Pair(world.client_config(), world.server_config())
+        connection = getattr(pair, role).connection
+        with pytest.raises(HandshakePending) as caught:
+            use(connection)
+        assert connection.data_to_send() == b""
+        assert connection.error is None
+        assert "start()" in str(caught.value) or not isinstance(caught.value, NotStarted)
+        pair.shake()  # and goes on as if nothing had been
+
+
+def test_a_connection_is_started_once(world: World) -> None:
+    pair = shaken(world)
+    with pytest.raises(AlreadyStarted):
+        pair.client.connection.start()
+    pair.say()
+    assert pair.server.data == b"ping"
+
+
+def test_a_connection_closed_before_its_start_says_nothing(world: World) -> None:
+    connection = ClientConnection(world.client_config(), server_name="localhost")
+    connection.close()
+    assert connection.data_to_send() == b""
+    with pytest.raises(ConnectionClosed):
+        connection.start()
+
+
+# An end without close_notify.
+
+
+@BOTH
+def test_truncation_is_an_end_only_where_the_config_says_so(world: World, version: ProtocolVersion) -> None:
+    strict = shaken(world, version)
+    with pytest.raises(Truncated):
+        strict.client.connection.receive_eof()
+    lenient = shaken(world, version, client={"allow_truncation": True})
+    assert lenient.client.connection.receive_eof() == [PeerClosed()]
+    assert lenient.client.connection.peer_closed
+
+
+def test_a_handshake_cut_short_is_no_end_whatever_the_config_says(world: World) -> None:
+    connection = ClientConnection(world.client_config(allow_truncation=True), server_name="localhost")
+    connection.start()
+    with pytest.raises(Truncated):
+        connection.receive_eof()

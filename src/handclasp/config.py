@@ -102,7 +102,7 @@ class Limits:
     change_cipher_specs: int = 4
     """change_cipher_spec records that TLS 1.3 passes over."""
     key_updates: int = 64
-    """KeyUpdate messages between two records with data."""
+    """KeyUpdate messages between two records with data; one more for each record that we sent."""
     tickets: int = 32
     """NewSessionTicket messages in one connection."""
     psk_identities: int = 8
@@ -159,6 +159,9 @@ class Config:
     """Make TLS 1.3 look like a resumed TLS 1.2 to what sits between (RFC 8446, D.4)."""
     allow_psk_without_forward_secrecy: bool = False
     """Resume with the PSK alone where the peer wants that (psk_ke)."""
+    allow_truncation: bool = False
+    """Take a connection that ends without close_notify for a good end; whoever can cut it can then cut the data short
+    unseen (RFC 8446, 6.1). For old HTTP/1.0 servers, whose answers have no length and no close_notify."""
     record_padding: int = 0
     """Pad TLS 1.3 records up to a multiple of so many bytes; 0: not at all."""
     limits: Limits = Limits()

@@ -13,10 +13,7 @@ How it works inside is in `engine.py`.
 from __future__ import annotations
 
 from handclasp.config import ClientConfig, ServerConfig
-from handclasp.endings import (
-    ConnectionClosed,
-    HandshakePending,
-)
+from handclasp.endings import AlreadyStarted, ConnectionClosed, HandshakePending, NotStarted
 from handclasp.engine import Engine
 from handclasp.errors import anew
 from handclasp.events import (
@@ -38,6 +35,9 @@ from handclasp.x509.names import PeerName
 __all__ = ["ClientConnection", "Connection", "ServerConnection"]
 
 
+NOT_STARTED = "The connection was not started: call start() first, once, and send what data_to_send() gives."
+
+
 class Connection(Engine):
     """One TLS connection, either role; build a `ClientConnection` or a `ServerConnection`."""
 
@@ -45,6 +45,11 @@ class Connection(Engine):
 
     def start(self) -> list[Event]:
         """Begin the handshake: a client's hello is then in `data_to_send`. Call it once, first."""
+        if self._started:
+            raise AlreadyStarted("start() was called before; a connection is started once.")
+        if self._write_closed:
+            raise ConnectionClosed("The connection was closed before it was started.")
+        self._started = True
         if self._observer is not None and self._side is not None:
             self._observer(Started(self.role, self._side.server_name))
         return self._guarded(self._advance, None)
@@ -56,6 +61,8 @@ class Connection(Engine):
         """
         if self._error is not None:
             self._raise_if_failed()
+        if not self._started:
+            raise NotStarted(NOT_STARTED)
         try:
             self._receive(data)
         except Exception as error:
@@ -66,11 +73,18 @@ class Connection(Engine):
         return events
 
     def receive_eof(self) -> list[Event]:
-        """The transport has ended; raises `Truncated` unless the peer had said so by close_notify."""
+        """The transport has ended; raises `Truncated` unless the peer had said so by close_notify.
+
+        With `allow_truncation` in the config it is taken for the end of the data, once the handshake is done.
+        """
+        if not self._started:
+            raise NotStarted(NOT_STARTED)
         return self._guarded(self._receive_eof, None)
 
     def data_to_send(self) -> bytes:
         """Bytes for the peer, each once; also after an error, for the alert is among them."""
+        if self._owes_key_update:
+            self._answer_key_update()
         return self._records.take_output()
 
     def send_data(self, data: bytes | bytearray | memoryview) -> None:
@@ -81,7 +95,11 @@ class Connection(Engine):
             raise ConnectionClosed("Data cannot be sent after close().")
         established = self.established
         if established is None:
+            if not self._started:
+                raise NotStarted(NOT_STARTED)
             raise HandshakePending("Data cannot be sent before the handshake is done.")
+        if self._owes_key_update:
+            self._answer_key_update()
         if type(data) is memoryview:
             data = data.cast("B")
         if not data:
@@ -94,8 +112,12 @@ class Connection(Engine):
     def close(self) -> None:
         """Say close_notify: we send no more. The peer may go on sending (RFC 8446, 6.1).
 
-        In the handshake it is the end of both directions, since there is no session to read from.
+        In the handshake it is the end of both directions, since there is no session to read from. Before
+        `start` nothing is said: the peer knows of no connection.
         """
+        if not self._started:
+            self._write_closed = self._peer_closed = True
+            self._handshake = self._side = None
         if self._error is None and not self._write_closed:
             self._write_closed = True
             self._send_alert(AlertLevel.WARNING, AlertDescription.CLOSE_NOTIFY)

@@ -7,7 +7,15 @@ import errno
 from handclasp.errors import HandclaspError, UsageError
 from handclasp.wire.iana import AlertDescription
 
-__all__ = ["ConnectionClosed", "HandshakePending", "PeerAlert", "QuestionMismatch", "Truncated"]
+__all__ = [
+    "AlreadyStarted",
+    "ConnectionClosed",
+    "HandshakePending",
+    "NotStarted",
+    "PeerAlert",
+    "QuestionMismatch",
+    "Truncated",
+]
 
 
 class PeerAlert(HandclaspError):
@@ -46,3 +54,11 @@ class HandshakePending(UsageError):
 
 class QuestionMismatch(UsageError):
     """An answer to a question that is not open."""
+
+
+class NotStarted(HandshakePending):
+    """A connection was used before `start`; the peer hears nothing of it."""
+
+
+class AlreadyStarted(UsageError):
+    """A connection was started a second time."""

@@ -61,7 +61,7 @@ TLS13 = ProtocolVersion.TLS13
 HANDSHAKE, APPLICATION_DATA = int(ContentType.HANDSHAKE), int(ContentType.APPLICATION_DATA)
 ALERT, CHANGE_CIPHER_SPEC_TYPE = int(ContentType.ALERT), int(ContentType.CHANGE_CIPHER_SPEC)
 
-KEY_UPDATES = "KeyUpdates without data between them"
+KEY_UPDATES = "KeyUpdates without data between them, theirs or ours"
 
 
 class Engine:
@@ -74,10 +74,14 @@ class Engine:
         "_events",
         "_handshake",
         "_observer",
+        "_owes_key_update",
+        "_paid_updates",
         "_peer_closed",
         "_pending",
         "_records",
+        "_records_sent",
         "_side",
+        "_started",
         "_wait",
         "_write_closed",
         "established",
@@ -100,8 +104,14 @@ class Engine:
         self._pending: Question | None = None
         self._events: list[Event] = []
         self._error: Exception | None = None
-        self._peer_closed = self._write_closed = False
+        self._started = self._peer_closed = self._write_closed = False
         self._counts: dict[str, int] = {}
+        self._owes_key_update = False
+        """Whether the peer waits for a KeyUpdate of ours; one answers all that were asked for till then."""
+        self._records_sent = 0
+        """Records with data that we sent under keys that are gone."""
+        self._paid_updates = 0
+        """KeyUpdates of the peer's that records of ours have paid for."""
 
     def __repr__(self) -> str:
         state = "failed" if self._error else "established" if self.established else "handshaking"
@@ -218,6 +228,10 @@ class Engine:
             )
 
     def _receive_eof(self, _: None) -> None:
+        if self._config.allow_truncation and self.established is not None and not self._peer_closed:
+            self._peer_closed = True
+            self._events.append(PeerClosed())
+            self._drop_keys_when_over()
         if not self._peer_closed:
             when = "before the handshake was done" if self.established is None else "without close_notify"
             raise Truncated(f"The connection ended {when}; data may be missing.")
@@ -372,15 +386,33 @@ class Engine:
         established = self.established
         after = established.after if established is not None else None
         assert after is not None  # the caller's branch
-        self._count(KEY_UPDATES, self._config.limits.key_updates)
+        self._count_key_update()
         opener, wanted = after.take_key_update(message)
         self._records.install_opener(opener)
         if self._observer is not None:
             self._observer(KeyInstalled("received", "application, updated", after.suite.suite))
-        if wanted and not self._write_closed:
+        self._owes_key_update |= wanted
+
+    def _count_key_update(self) -> None:
+        """A receiver may ask again for each record that was on its way when it first asked: ours pay for as many."""
+        if self._paid_updates < self._records_sent + self._sent_under_this_key():
+            self._paid_updates += 1
+        else:
+            self._count(KEY_UPDATES, self._config.limits.key_updates)
+
+    def _sent_under_this_key(self) -> int:
+        sealer = self._records.sealer
+        return 0 if sealer is None else sealer.sequence
+
+    def _answer_key_update(self) -> None:
+        """Before our next bytes, of whatever kind; once, however often it was asked for (RFC 8446, 4.6.3)."""
+        self._owes_key_update = False
+        if not self._write_closed:
             self._write_key_update(KeyUpdateRequest.UPDATE_NOT_REQUESTED)
 
     def _write_key_update(self, wish: KeyUpdateRequest) -> None:
+        self._owes_key_update = False
+        self._records_sent += self._sent_under_this_key()
         established = self.established
         after = established.after if established is not None else None
         assert after is not None  # the callers' checks

@@ -13,6 +13,7 @@ from handclasp.errors import PeerError
 PACKAGE = Path(__file__).parents[1] / "src" / "handclasp"
 LAYERS = (
     "errors",
+    "pickling",
     "wire",
     "crypto",
     "x509",

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from copy import deepcopy
+from dataclasses import dataclass, field, fields, replace
 from enum import Enum
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from handclasp.crypto.groups import ECDHE_GROUPS, SUPPORTED_GROUPS
 from handclasp.crypto.signatures import SUPPORTED_SCHEMES
 from handclasp.crypto.suites import SUITES
 from handclasp.errors import ConfigError
+from handclasp.pickling import check_pickles
 from handclasp.questions import ChooseCertificate, Question, VerifyPeer
 from handclasp.sessions import MAX_TICKET_LIFETIME, ClientSessions, ServerSessions, TicketKeys
 from handclasp.wire.extensions import OidFilter
@@ -196,6 +198,25 @@ class Config:
             raise ConfigError(f"{', '.join(both)} is both in answers and in ask_caller.")
         object.__setattr__(self, "answers", MappingProxyType(dict(self.answers)))
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Identities bring their private keys; what was remembered stays here."""
+        for kind, answer in self.answers.items():
+            check_pickles(f"answers[{kind.__name__}]", answer)
+        check_pickles("now", self.now)
+        check_pickles("random", self.random)
+        return _remade, (type(self), self._values())
+
+    def __copy__(self) -> Self:
+        return replace(self)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return type(self)(**deepcopy(self._values(), memo))
+
+    def _values(self) -> dict[str, Any]:
+        """The arguments that make the same once more."""
+        values = {one.name: getattr(self, one.name) for one in fields(self) if one.init}
+        return {**values, "answers": dict(self.answers)}
+
     def _check_versions(self) -> None:
         allowed = (ProtocolVersion.TLS13, ProtocolVersion.TLS12)
         if not self.versions or any(version not in allowed for version in self.versions):
@@ -211,6 +232,10 @@ class Config:
     def suites_for(self, version: ProtocolVersion) -> tuple[CipherSuite, ...]:
         """Our cipher suites of this version, the dearest first."""
         return tuple(suite for suite in self.cipher_suites if SUITES[suite].version == version)
+
+
+def _remade(kind: type[Config], values: dict[str, Any]) -> Config:
+    return kind(**values)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

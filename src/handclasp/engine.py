@@ -6,7 +6,7 @@ The handshake is a generator (see `handshake.flow`); this module gives it the me
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NoReturn
 
 from handclasp.config import ClientConfig, Config, ServerConfig
 from handclasp.endings import (
@@ -40,6 +40,7 @@ from handclasp.handshake.errors import LimitExceeded, UnexpectedMessage
 from handclasp.handshake.established import Established
 from handclasp.handshake.flow import Ask, Expect, Steps, Wait
 from handclasp.handshake.side import Side
+from handclasp.pickling import refuse_copies
 from handclasp.questions import KeepSession, Question
 from handclasp.record_layer import PASSED_OVER, RecordLayer
 from handclasp.wire.codec import DecodeError
@@ -116,6 +117,9 @@ class Engine:
     def __repr__(self) -> str:
         state = "failed" if self._error else "established" if self.established else "handshaking"
         return f"<{type(self).__name__} {state}>"
+
+    def __reduce__(self) -> NoReturn:
+        refuse_copies(self)
 
     # One place where errors become alerts.
 

@@ -19,7 +19,7 @@ from datetime import UTC, datetime, timedelta
 from enum import Enum
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -34,10 +34,11 @@ from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsag
 
 from handclasp.ca.bounds import below, bound_to, check_names
 from handclasp.errors import UsageError
+from handclasp.pickling import check_pickles
 from handclasp.x509 import Certificate, TrustStore
 from handclasp.x509.files import write_whole
 from handclasp.x509.identity import Identity, KeyMismatch, public_bytes
-from handclasp.x509.keys import key_bytes, write_owner_only
+from handclasp.x509.keys import brought, carried, key_bytes, write_owner_only
 from handclasp.x509.names import normalize_host
 
 __all__ = ["Authority", "Issued", "KeyType"]
@@ -109,6 +110,16 @@ class Issued:
     """Its own first; the root is not in it."""
     private_key: Any = field(repr=False)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """The private key is in it, as it is."""
+        return _brought, (Issued, self.chain, carried(self.private_key, self.certificate.subject_text))
+
+    def __copy__(self) -> Self:
+        return self  # nothing in it changes
+
+    def __deepcopy__(self, _: object) -> Self:
+        return self
+
     @property
     def certificate(self) -> Certificate:
         """Its own certificate."""
@@ -145,6 +156,10 @@ class Issued:
         return certificate, key
 
 
+def _brought(kind: Callable[..., Any], first: Any, key: Any, *more: Any) -> Any:
+    return kind(first, brought(key), *more)
+
+
 class Authority:
     """An authority: its certificate, its key, and the intermediates between it and its root."""
 
@@ -170,6 +185,14 @@ class Authority:
 
     def __repr__(self) -> str:
         return f"<Authority {self.certificate.subject_text}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """The private key is in it, as it is; `on_serial` has to be something that `pickle` can carry."""
+        check_pickles("on_serial", self.on_serial)
+        key = carried(self._private_key, self.certificate.subject_text)
+        settings = ("keeps_constraints", "on_serial", "crl_url", "ocsp_url", "issuer_url")
+        more = {name: getattr(self, name) for name in settings}
+        return _brought, (Authority, self.certificate, key, self._above), more
 
     @classmethod
     def root(

@@ -10,13 +10,14 @@ from __future__ import annotations
 import contextlib
 import socket
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 from handclasp.config import ClientConfig, ServerConfig
 from handclasp.connection import ClientConnection, ServerConnection
 from handclasp.errors import UsageError
 from handclasp.facts import Observer
 from handclasp.io.tls_socket import TlsSocket
+from handclasp.pickling import refuse_copies
 from handclasp.x509 import TrustStore
 from handclasp.x509.names import PeerName, normalize_host
 
@@ -34,6 +35,9 @@ class Listener:
         self._sock = sock
         self.config = config
         self._answer = answer
+
+    def __reduce__(self) -> NoReturn:
+        refuse_copies(self)
 
     def __enter__(self) -> Self:
         return self

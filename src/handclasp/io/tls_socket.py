@@ -13,7 +13,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 from handclasp.connection import Connection
 from handclasp.endings import Truncated
@@ -21,6 +21,7 @@ from handclasp.errors import HandclaspError, PeerError, UsageError
 from handclasp.events import Asked, DataReceived, Event
 from handclasp.handshake.established import Established
 from handclasp.io.outgoing import Outgoing, wait_for
+from handclasp.pickling import refuse_copies
 from handclasp.record_layer import NotTLS
 from handclasp.wire.iana import CipherSuite, NamedGroup, ProtocolVersion
 from handclasp.x509 import Report
@@ -69,6 +70,9 @@ class TlsSocket:
 
     def __repr__(self) -> str:
         return f"<TlsSocket {self.connection!r}>"
+
+    def __reduce__(self) -> NoReturn:
+        refuse_copies(self)
 
     def __enter__(self) -> Self:
         return self

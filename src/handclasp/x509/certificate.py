@@ -116,6 +116,9 @@ class Certificate:
     def __hash__(self) -> int:
         return hash(self.der)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return interned, (self.der,)
+
     def __repr__(self) -> str:
         return f"<Certificate {self.subject_text}>"
 

@@ -79,6 +79,9 @@ class Crl:
     def __repr__(self) -> str:
         return f"<Crl of {self._text}>"
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Crl, (self.der,)
+
     @classmethod
     def load_all(cls, data: bytes) -> list[Crl]:
         """All lists in PEM bytes, or the one in DER; raises `MalformedCrl` for none."""

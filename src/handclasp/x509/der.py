@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["after", "content_of", "element", "oid_text"]
+__all__ = ["after", "content_of", "element", "oid_text", "sequence"]
 
 
 LONGEST_OID = 63
@@ -31,6 +31,15 @@ def element(der: bytes, at: int, tag: int) -> bytes:
     if end > len(der):
         raise ValueError("an element goes past its end")
     return der[start:end]
+
+
+def sequence(content: bytes) -> bytes:
+    """The SEQUENCE with this content."""
+    size = len(content)
+    if size < 0x80:
+        return b"\x30" + bytes((size,)) + content
+    length = size.to_bytes((size.bit_length() + 7) // 8, "big")
+    return b"\x30" + bytes((0x80 | len(length),)) + length + content
 
 
 def oid_text(content: bytes) -> str:

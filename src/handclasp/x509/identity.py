@@ -13,7 +13,7 @@ from datetime import datetime
 from functools import lru_cache
 from math import inf
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -27,7 +27,7 @@ from handclasp.x509.certificate import Certificate, interned
 from handclasp.x509.checks import EKU
 from handclasp.x509.der import after, element
 from handclasp.x509.errors import MalformedCertificate
-from handclasp.x509.keys import MAX_SIZE, KeyFilePolicy, load_private_key, read_key_file
+from handclasp.x509.keys import MAX_SIZE, KeyFilePolicy, brought, carried, load_private_key, read_key_file
 from handclasp.x509.names import Identities, PeerName, matches
 from handclasp.x509.policy import DEFAULT, Purpose
 from handclasp.x509.revocation import MOST_DAYS, MalformedResponse, single_responses
@@ -63,6 +63,17 @@ class Identity:
             raise UnreadableIdentity("An identity needs at least one certificate.")
         if public_bytes(self.private_key.public_key()) != self.chain[0].key_bytes:
             raise KeyMismatch(f"The private key does not belong to the certificate of {self.chain[0].subject_text}.")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """The private key is in it, as it is: what is pickled is as secret as a key file."""
+        key = carried(self.private_key, self.leaf.subject_text)
+        return _brought, (type(self), self.chain, key, self.ocsp_response, self.scts)
+
+    def __copy__(self) -> Self:
+        return self  # nothing in it changes
+
+    def __deepcopy__(self, _: object) -> Self:
+        return self
 
     @classmethod
     def from_files(
@@ -121,6 +132,10 @@ class Identity:
         return schemes_for(self.private_key, ProtocolVersion.TLS12, rsa_pss_key=pss) or schemes_for(
             self.private_key, ProtocolVersion.TLS13, rsa_pss_key=pss
         )
+
+
+def _brought(kind: type[Identity], chain: tuple[Certificate, ...], key: Any, *more: Any) -> Identity:
+    return kind(chain, brought(key), *more)
 
 
 @lru_cache(maxsize=256)

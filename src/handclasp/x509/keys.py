@@ -27,6 +27,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from handclasp.errors import UsageError
+from handclasp.pickling import check_pickles
 from handclasp.x509.files import STREAMS, write_whole
 from handclasp.x509.pem import blocks
 from handclasp.x509.rounds import TooMuchWork, check_rounds
@@ -209,6 +210,22 @@ def key_bytes(
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise UnsupportedKey(f"The private key cannot be written so: {error}; use PKCS #8.") from None
     return written
+
+
+def carried(key: Any, whose: str) -> Any:
+    """A private key as `pickle` carries it: PKCS #8 in DER where it can be had, else the object itself.
+
+    Raises `TypeError` for an object that pickle can't carry, as one that stands for a key in an HSM.
+    """
+    if isinstance(key, _KINDS):
+        return key_bytes(key, encoding=Encoding.DER)
+    check_pickles(f"The key of {whose}", key)
+    return key
+
+
+def brought(key: Any) -> Any:
+    """The private key that `carried` made ready."""
+    return load_private_key(key) if isinstance(key, bytes) else key
 
 
 def save_private_key(

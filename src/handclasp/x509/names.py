@@ -13,7 +13,9 @@ from cryptography.x509.oid import NameOID
 
 from handclasp.errors import UsageError
 from handclasp.x509.certificate import Certificate
+from handclasp.x509.der import sequence
 from handclasp.x509.policy import NamePolicy, VerificationPolicy
+from handclasp.x509.quiet import quietly
 from handclasp.x509.text import listed, printable, shortened
 
 __all__ = ["Identities", "PeerName", "as_address", "matches", "normalize_host"]
@@ -113,6 +115,10 @@ class Identities:
             has_san=san is not None,
         )
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        names = (self.dns, self.addresses, self.uris, self.emails)
+        return _identities, (*names, self.subject_name.public_bytes(), self.has_san)
+
     @property
     def common_names(self) -> tuple[str, ...]:
         """The subject's common names."""
@@ -137,6 +143,18 @@ class Identities:
         """The names, for a sentence."""
         names = [*self.dns, *map(str, self.addresses), *self.uris, *self.emails]
         return listed(names) if names else f"the subject {shortened(self.subject)}"
+
+
+def _identities(dns: Any, addresses: Any, uris: Any, emails: Any, subject: bytes, has_san: bool) -> Identities:
+    return Identities(dns, addresses, uris, emails, _name(subject), has_san)
+
+
+def _name(der: bytes) -> x509.Name:
+    """The parser reads names inside other structures alone: here as the issuer of a list."""
+    algorithm = sequence(b"\x06\x03\x2b\x65\x70")
+    body = sequence(algorithm + der + b"\x17\x0d700101000000Z")
+    with quietly():
+        return x509.load_der_x509_crl(sequence(body + algorithm + b"\x03\x01\x00")).issuer
 
 
 def matches(name: PeerName, identities: Identities, policy: VerificationPolicy) -> bool:

@@ -26,6 +26,7 @@ from cryptography import x509
 from cryptography.x509.oid import AuthorityInformationAccessOID
 
 from handclasp.errors import ConfigError, UsageError
+from handclasp.pickling import check_pickles
 from handclasp.x509.certificate import Certificate
 from handclasp.x509.crl import Crl
 from handclasp.x509.errors import BadStaple, CertificateError, RevocationUnknown, UnknownAuthority
@@ -107,6 +108,10 @@ class _Fetching:
     """Those of the certificate that is being asked about."""
 
 
+def _online(settings: dict[str, Any]) -> Online:
+    return Online(**settings)
+
+
 class _Cut(FetchFailed):
     """A fetch that was not made, or had little time: it says nothing of the next one."""
 
@@ -139,6 +144,16 @@ class Online:
         self._issuers, self._crls, self._ocsp, self._nonce = issuers, crls, ocsp, nonce
         self._seconds, self._fetches, self._list_size = seconds, fetches, list_size
         self._transport = transport
+        self._settings: dict[str, Any] = {
+            "issuers": issuers,
+            "crls": crls,
+            "ocsp": ocsp,
+            "nonce": nonce,
+            "seconds": seconds,
+            "fetches": fetches,
+            "list_size": list_size,
+            "transport": transport,
+        }
         self._lock = Lock()
         self._flights: dict[Fetch, Future[bytes | FetchFailed]] = {}
         """What is being fetched now."""
@@ -148,6 +163,17 @@ class Online:
 
     def __repr__(self) -> str:
         return f"<Online, {len(self._kept)} documents kept>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """What was fetched stays here: a copy, or what `pickle` makes of it, fetches anew."""
+        check_pickles("Online's transport", self._transport)
+        return _online, (self._settings,)
+
+    def __copy__(self) -> Online:
+        return Online(**self._settings)
+
+    def __deepcopy__(self, _: object) -> Online:
+        return Online(**self._settings)
 
     def verify(self, chain: Sequence[Certificate | bytes], **arguments: Unpack[Arguments]) -> Report:
         """As `handclasp.x509.verify`, and what it lacks is fetched; `report.fetched` tells what was."""

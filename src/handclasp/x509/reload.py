@@ -29,16 +29,23 @@ Signature = tuple[tuple[str, int, int, int], ...]
 
 
 class Reloaded(Generic[T]):
-    """Something made from files, made anew when one of them changes."""
+    """Something made from files, made anew when one of them changes.
 
-    def __init__(self, paths: tuple[Path, ...], load: Callable[[], T]) -> None:
+    `arguments` are those of the class: a copy, or what `pickle` carries to another process, reads the files itself.
+    """
+
+    def __init__(self, paths: tuple[Path, ...], load: Callable[[], T], arguments: tuple[Any, ...] = ()) -> None:
         self._paths = paths
+        self._arguments = arguments
         self._load = load
         self._lock = threading.Lock()
         self._signature = self._look()
         self._value = load()
         self.error: Exception | None = None
         """Why the newest files are not in force; None where they are."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), self._arguments
 
     def current(self) -> T:
         """What the files hold now, or held before they went bad."""
@@ -85,7 +92,7 @@ class CrlFiles(Reloaded[RevocationSources]):
     """CRLs in files and directories; use it as a config's `revocation`."""
 
     def __init__(self, *paths: str | os.PathLike[str]) -> None:
-        super().__init__(tuple(map(Path, paths)), lambda: RevocationSources.from_path(*paths))
+        super().__init__(tuple(map(Path, paths)), lambda: RevocationSources.from_path(*paths), paths)
 
 
 class TrustFiles(Reloaded[TrustStore]):
@@ -97,7 +104,7 @@ class TrustFiles(Reloaded[TrustStore]):
 
     def __init__(self, *paths: str | os.PathLike[str]) -> None:
         places = tuple(map(Path, paths))
-        super().__init__(places, lambda: _read_authorities(places))
+        super().__init__(places, lambda: _read_authorities(places), paths)
 
     @property
     def subjects(self) -> tuple[bytes, ...]:
@@ -142,7 +149,7 @@ class KeyStore(Reloaded[tuple[Identity, ...]]):
         exposed: KeyFilePolicy = KeyFilePolicy.WARN,
     ) -> None:
         folder = Path(directory)
-        super().__init__((folder,), lambda: _read_directory(folder, password, exposed))
+        super().__init__((folder,), lambda: _read_directory(folder, password, exposed), (directory, password, exposed))
 
     def __iter__(self) -> Iterator[Identity]:
         return iter(self.current())

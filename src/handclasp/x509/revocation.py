@@ -94,6 +94,9 @@ class RevocationSources:
     def __repr__(self) -> str:
         return f"<RevocationSources of {len(self.crls)} CRLs and {len(self.responses)} OCSP responses>"
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return RevocationSources, (self.crls, self.responses)
+
     @classmethod
     def of(cls, *crls: Crl | bytes) -> RevocationSources:
         """These lists, parsed or in PEM or DER."""

@@ -31,6 +31,9 @@ class TrustStore:
     def __repr__(self) -> str:
         return f"<TrustStore of {len(self.anchors)} anchors>"
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return TrustStore, (self.anchors,)
+
     @classmethod
     def of(cls, *certificates: Certificate | bytes) -> TrustStore:
         """These certificates, parsed or in DER."""

@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
 
 from handclasp.crypto.groups import ECDHE_GROUPS, SUPPORTED_GROUPS
-from handclasp.crypto.signatures import SUPPORTED_SCHEMES
+from handclasp.crypto.signatures import SUPPORTED_SCHEMES, known_in
 from handclasp.crypto.suites import SUITES
 from handclasp.errors import ConfigError
 from handclasp.pickling import check_pickles
@@ -224,6 +224,8 @@ class Config:
         for version in self.versions:
             if not any(SUITES[suite].version == version for suite in self.cipher_suites if suite in SUITES):
                 raise ConfigError(f"cipher_suites has none for {version}; add one or leave the version out.")
+            if not known_in(version, self.signature_schemes):
+                raise ConfigError(f"signature_schemes has none for {version}; add one or leave the version out.")
 
     def answers_itself(self, kind: type[Question]) -> bool:
         """Whether the config's owner answers this question in place of the default."""
@@ -246,6 +248,8 @@ class ClientConfig(Config):
     """For how many of `groups`, from the first, a key goes into the first ClientHello."""
     sessions: ClientSessions | None = field(default_factory=ClientSessions, repr=False)
     """Sessions to resume; None: never resume."""
+    allow_servers_without_secure_renegotiation: bool = False
+    """Speak TLS 1.2 with servers that lack RFC 5746: somebody may have begun their session in our place."""
     request_ocsp: bool = True
     request_scts: bool = True
 

@@ -36,7 +36,7 @@ from handclasp.facts import (
 )
 from handclasp.handshake import client, server
 from handclasp.handshake.answers import DEFAULT_ANSWERS
-from handclasp.handshake.errors import LimitExceeded, UnexpectedMessage
+from handclasp.handshake.errors import IllegalValue, LimitExceeded, UnexpectedMessage
 from handclasp.handshake.established import Established
 from handclasp.handshake.flow import Ask, Expect, Steps, Wait
 from handclasp.handshake.side import Side
@@ -144,6 +144,8 @@ class Engine:
         if not self._write_closed:
             if isinstance(error, PeerError):
                 self._send_alert(AlertLevel.FATAL, AlertDescription(error.alert))
+            elif isinstance(error, PeerAlert) and error.description == AlertDescription.CLOSE_NOTIFY:
+                self._send_alert(AlertLevel.WARNING, AlertDescription.CLOSE_NOTIFY)  # RFC 8446, 6.1
             elif not isinstance(error, (PeerAlert, Truncated)):
                 self._send_alert(AlertLevel.FATAL, AlertDescription.INTERNAL_ERROR)
         self._write_closed = True
@@ -322,16 +324,21 @@ class Engine:
             raise UnexpectedMessage("change_cipher_spec came before its time.")
 
     def _on_alert(self, payload: bytes) -> None:
+        if not payload:
+            raise UnexpectedMessage("An empty alert record, which RFC 8446, 5.1 forbids.")
         if len(payload) != 2:
             raise DecodeError(f"An alert record with {len(payload)} bytes; an alert has 2.")
         level, description = AlertLevel(payload[0]), AlertDescription(payload[1])
+        if not level.is_known:
+            raise IllegalValue(f"An alert of level {level:d}, which is neither a warning nor fatal.")
         if self._observer is not None:
             self._observer(AlertSeen("received", level, description))
         if description == AlertDescription.CLOSE_NOTIFY:
             self._on_close_notify()
             return
         version = self.established.version if self.established else self._side.version if self._side else None
-        if description == AlertDescription.USER_CANCELED or (level == AlertLevel.WARNING and version != TLS13):
+        harmless = description == AlertDescription.USER_CANCELED if version == TLS13 else level == AlertLevel.WARNING
+        if harmless:  # TLS 1.3 reads no levels (RFC 8446, 6)
             self._count("warning alerts", self._config.limits.warning_alerts)
             return
         raise PeerAlert(description, self.established is None)

@@ -286,7 +286,12 @@ class RecordLayer:
         """Take the payload of a handshake record."""
         if not fragment:
             raise UnexpectedMessage("An empty handshake record, which RFC 8446, 5.1 forbids.")
-        self.handshake_in = self.handshake_in + fragment if self.handshake_in else fragment
+        if not self.handshake_in:
+            self.handshake_in = fragment
+            return
+        if not isinstance(self.handshake_in, bytearray):  # which grows without being copied at each fragment
+            self.handshake_in = bytearray(self.handshake_in)
+        self.handshake_in += fragment
 
     def next_message(self) -> bytes | None:
         """The next whole handshake message, header included; None until one is there."""
@@ -301,8 +306,12 @@ class RecordLayer:
         if len(data) == size:
             self.handshake_in = b""
             return bytes(data)
-        self.handshake_in = data[size:]
-        return bytes(data[:size])
+        message = bytes(data[:size])
+        if isinstance(data, bytearray):
+            del data[:size]
+        else:
+            self.handshake_in = data[size:]
+        return message
 
     def push_back(self, raw: bytes) -> None:
         """Let `next_message` return this one again."""

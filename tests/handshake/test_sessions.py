@@ -416,6 +416,6 @@ def test_a_session_of_tls12_that_needs_an_extended_master_secret_is_refused_with
             m, extensions={k: v for k, v in m.extensions.items() if k != ExtensionType.EXTENDED_MASTER_SECRET}
         ),
     )
-    with pytest.raises(errors.ExtendedMasterSecretMissing):
+    with pytest.raises(errors.ExtendedMasterSecretChanged):
         pair.shake()
     assert isinstance(pair.client.error, PeerAlert)

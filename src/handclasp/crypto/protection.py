@@ -29,6 +29,7 @@ __all__ = [
     "Sealer12",
     "Sealer13",
     "SequenceExhausted",
+    "UnprotectedRecord",
 ]
 
 MAX_CIPHERTEXT = MAX_PLAINTEXT + 256
@@ -45,6 +46,14 @@ class BadRecordMac(PeerError):
     alert = AlertDescription.BAD_RECORD_MAC
     section = "RFC 8446, 5.2"
     mend = "Something changed the data on its way, or one side lost a record; open a new connection."
+
+
+class UnprotectedRecord(PeerError):
+    """A record in clear where TLS 1.3 protects all (RFC 8446, 5.2)."""
+
+    alert = AlertDescription.UNEXPECTED_MESSAGE
+    section = "RFC 8446, 5.2"
+    mend = "Somebody between may have put the record in; or the peer's TLS software has lost its keys."
 
 
 class RecordOverflow(PeerError):
@@ -151,7 +160,7 @@ class Opener13(_Protection):
         if sequence >= SEQUENCE_END:
             raise SequenceExhausted("2^64-1 records came in under one key; open a new connection.")
         if header[0] != APPLICATION_DATA:
-            raise BadRecordMac(f"A record of type {header[0]} without protection, where all are protected.")
+            raise UnprotectedRecord(f"A record of type {header[0]} without protection, where all are protected.")
         if len(ciphertext) > MAX_CIPHERTEXT:
             raise RecordOverflow(f"A protected record of {len(ciphertext)} bytes; at most 16640 are allowed.")
         try:

@@ -15,6 +15,7 @@ __all__ = [
     "SUPPORTED_SCHEMES",
     "BadSignature",
     "certificate_verify_content",
+    "known_in",
     "schemes_for",
     "sign",
     "verify",
@@ -68,6 +69,7 @@ SUPPORTED_SCHEMES = (*_ECDSA, *_PLAIN, *_RSA)
 _RSAE = (S.RSA_PSS_RSAE_SHA256, S.RSA_PSS_RSAE_SHA384, S.RSA_PSS_RSAE_SHA512)
 _PSS = (S.RSA_PSS_PSS_SHA256, S.RSA_PSS_PSS_SHA384, S.RSA_PSS_PSS_SHA512)
 _PKCS1 = (S.RSA_PKCS1_SHA256, S.RSA_PKCS1_SHA384, S.RSA_PKCS1_SHA512)
+_MLDSA = (S.MLDSA44, S.MLDSA65, S.MLDSA87)
 _BY_CURVE = {curve: scheme for scheme, (curve, _) in _ECDSA.items()}
 
 
@@ -92,6 +94,13 @@ def schemes_for(key: object, version: ProtocolVersion, *, rsa_pss_key: bool = Fa
         if isinstance(key, kinds):
             return () if old and scheme not in (S.ED25519, S.ED448) else (scheme,)
     return ()
+
+
+def known_in(version: ProtocolVersion, schemes: tuple[SignatureScheme, ...]) -> tuple[SignatureScheme, ...]:
+    """Those of some schemes that handshakes of this version know: ML-DSA is TLS 1.3's alone (draft-ietf-tls-mldsa)."""
+    if version >= ProtocolVersion.TLS13:
+        return schemes
+    return tuple([scheme for scheme in schemes if scheme not in _MLDSA])
 
 
 def _fitting(bits: int, schemes: tuple[SignatureScheme, ...]) -> tuple[SignatureScheme, ...]:

@@ -18,10 +18,12 @@ from handclasp.handshake.authenticate12 import (
 from handclasp.handshake.client13 import accept_alpn
 from handclasp.handshake.errors import (
     CertificateUnwanted,
+    ExtendedMasterSecretChanged,
     ExtendedMasterSecretMissing,
     IllegalValue,
     NoCommonSignatureScheme,
     RenegotiationMismatch,
+    SecureRenegotiationMissing,
 )
 from handclasp.handshake.established import Established, Peer
 from handclasp.handshake.flow import Steps, ask, expect, maybe
@@ -115,12 +117,18 @@ def accept_hello(side: ClientSide, offer: Offer, hello: ServerHello) -> Agreed:
     if formats is not None and ECPointFormat.UNCOMPRESSED not in formats.ec_point_format_list:
         raise IllegalValue("The server does not take uncompressed points, which all have to.")
     renegotiation = find(hello.extensions, RenegotiationInfo)
+    if renegotiation is None and not side.config.allow_servers_without_secure_renegotiation:
+        raise SecureRenegotiationMissing(
+            "The server speaks TLS 1.2 without secure renegotiation (RFC 5746), which this client requires."
+        )
     if renegotiation is not None and renegotiation.renegotiated_connection:
         raise RenegotiationMismatch("The server's first hello speaks of an earlier handshake.")
     scts = find(hello.extensions, SignedCertificateTimestamps)
     extended = ExtensionType.EXTENDED_MASTER_SECRET in hello.extensions
     if not extended and side.config.require_extended_master_secret:
-        raise ExtendedMasterSecretMissing("The server does not use the extended master secret in TLS 1.2.")
+        raise ExtendedMasterSecretMissing(
+            "The server speaks TLS 1.2 without the extended master secret (RFC 7627), which this client requires."
+        )
     side.transcript.start(suite.hash_name, keep_messages=True)
     possible = side.config.suites_for(TLS12)
     side.note_choice("cipher_suite", "server", possible, possible, suite.suite, "the server's choice")
@@ -149,7 +157,7 @@ def resumed_session(side: ClientSide, offer: Offer, hello: ServerHello, agreed: 
     if session.cipher_suite != hello.cipher_suite:
         raise IllegalValue(f"The server resumes a session of {session.cipher_suite} with {hello.cipher_suite}.")
     if bool(session.extended_master_secret) != agreed.extended:
-        raise ExtendedMasterSecretMissing("The server resumes a session and changed its extended master secret.")
+        raise ExtendedMasterSecretChanged("The server resumes a session and changed its extended master secret.")
     side.note_choice("session", "server", ("session",), ("session",), "session", "the server knows the session")
     return session
 

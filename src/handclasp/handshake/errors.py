@@ -13,6 +13,7 @@ __all__ = [
     "ChainTooLong",
     "CookieMismatch",
     "DowngradeDetected",
+    "ExtendedMasterSecretChanged",
     "ExtendedMasterSecretMissing",
     "ExtensionMissing",
     "ExtensionNotAllowed",
@@ -30,6 +31,7 @@ __all__ = [
     "NoSuitableCertificate",
     "RenegotiationMismatch",
     "SecondRetry",
+    "SecureRenegotiationMissing",
     "SignerFailed",
     "UnexpectedMessage",
     "VersionUnasked",
@@ -219,12 +221,35 @@ class ChainTooLong(PeerError):
 
 
 class ExtendedMasterSecretMissing(PeerError):
-    """A TLS 1.2 peer without the extended master secret (RFC 7627, 5.2 and 5.3)."""
+    """A TLS 1.2 peer without the extended master secret, which we require (RFC 7627, 5.2 and 5.3)."""
 
-    alert = AlertDescription.HANDSHAKE_FAILURE
+    alert = AlertDescription.INSUFFICIENT_SECURITY  # the one alert that says that the version was not the matter
     section = "RFC 7627, 5.2"
     step = 7
-    mend = "Update the peer, or set require_extended_master_secret=False for this old device alone."
+    mend = (
+        "Update the peer to software with the extended master secret (RFC 7627), or have it speak TLS 1.3; "
+        "set require_extended_master_secret=False for this old device alone."
+    )
+
+
+class ExtendedMasterSecretChanged(PeerError):
+    """A resumption that changes whether the session has the extended master secret (RFC 7627, 5.3)."""
+
+    alert = AlertDescription.HANDSHAKE_FAILURE
+    section = "RFC 7627, 5.3"
+    mend = "Something between may have changed the hello; the session is forgotten, so connect again."
+
+
+class SecureRenegotiationMissing(PeerError):
+    """A TLS 1.2 server without renegotiation_info: one may have been put before ours (RFC 5746, 3.4 and 4.1)."""
+
+    alert = AlertDescription.HANDSHAKE_FAILURE
+    section = "RFC 5746, 3.4"
+    step = 8
+    mend = (
+        "Update the server to software with secure renegotiation (RFC 5746), or have it speak TLS 1.3; set "
+        "allow_servers_without_secure_renegotiation=True for this old server alone."
+    )
 
 
 class RenegotiationMismatch(PeerError):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from handclasp.crypto import groups
 from handclasp.crypto.groups import KeyShare
 from handclasp.crypto.schedule13 import EarlySecret
+from handclasp.crypto.signatures import known_in
 from handclasp.crypto.suites import SUITES
 from handclasp.handshake.errors import IllegalValue
 from handclasp.handshake.extensions import check_answers
@@ -153,7 +154,8 @@ def _extensions(side: ClientSide, shares: dict[NamedGroup, KeyShare]) -> dict[Ex
         extensions |= pack(ServerNameList([ServerName(ServerNameType.HOST_NAME, host.encode("ascii"))]))
     modern = TLS13 in config.versions
     usable = config.groups if modern else [group for group in config.groups if group in groups.ECDHE_GROUPS]
-    extensions |= pack(SupportedGroups(list(usable)), SignatureAlgorithms(list(config.signature_schemes)))
+    schemes = known_in(max(config.versions), config.signature_schemes)
+    extensions |= pack(SupportedGroups(list(usable)), SignatureAlgorithms(list(schemes)))
     if modern:
         extensions |= pack(SupportedVersions(list(config.versions)))
         extensions |= pack(_key_shares(shares))

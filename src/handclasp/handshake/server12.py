@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from handclasp.config import ClientAuth
 from handclasp.crypto import groups
+from handclasp.crypto.signatures import known_in
 from handclasp.crypto.suites import SUITES, SuiteParameters
 from handclasp.handshake.answers import schemes_of
 from handclasp.handshake.authenticate import check_chain_size, common_schemes, no_certificate, recall_peer, verify_peer
@@ -19,6 +20,7 @@ from handclasp.handshake.authenticate12 import (
 )
 from handclasp.handshake.errors import (
     CertificateMissing12,
+    ExtendedMasterSecretChanged,
     ExtendedMasterSecretMissing,
     IllegalValue,
     NoCommonCipherSuite,
@@ -131,7 +133,9 @@ def check_hello(side: ServerSide, hello: ClientHello) -> bool:
         raise IllegalValue("The client does not take uncompressed points, which all have to.")
     extended = ExtensionType.EXTENDED_MASTER_SECRET in hello.extensions
     if not extended and side.config.require_extended_master_secret:
-        raise ExtendedMasterSecretMissing("The client does not offer the extended master secret in TLS 1.2.")
+        raise ExtendedMasterSecretMissing(
+            "The client offers TLS 1.2 without the extended master secret (RFC 7627), which this server requires."
+        )
     return extended
 
 
@@ -171,7 +175,7 @@ def fits(side: ServerSide, hello: ClientHello, session: Session, extended: bool)
     if session.version != TLS12 or not session.is_fresh(side.now_ms()):
         return False
     if session.extended_master_secret and not extended:
-        raise ExtendedMasterSecretMissing("The client resumes a session and left its extended master secret out.")
+        raise ExtendedMasterSecretChanged("The client resumes a session and left its extended master secret out.")
     return (
         bool(session.extended_master_secret) == extended
         and session.cipher_suite in hello.cipher_suites
@@ -333,7 +337,7 @@ def request_certificate(side: ServerSide) -> None:
     authorities: list[bytes] = []
     if config.send_certificate_authorities and config.trust is not None:
         authorities = list(config.trust.subjects)
-    side.send(CertificateRequest12(SIGNING_TYPES, list(config.signature_schemes), authorities))
+    side.send(CertificateRequest12(SIGNING_TYPES, list(known_in(TLS12, config.signature_schemes)), authorities))
 
 
 def receive_certificate(side: ServerSide) -> Steps[Peer]:

@@ -21,6 +21,7 @@ from handclasp.facts import (
     Role,
     SecretMade,
 )
+from handclasp.handshake.errors import UnexpectedMessage
 from handclasp.handshake.transcript import Transcript
 from handclasp.wire.iana import CipherSuite, ProtocolVersion
 from handclasp.wire.messages import HandshakeMessage
@@ -83,7 +84,9 @@ class Side(Generic[C]):
         return datetime.fromtimestamp(self.config.now(), UTC)
 
     def send(self, message: HandshakeMessage) -> None:
-        """Send a message and add it to the transcript."""
+        """Send a message and add it to the transcript; the peer's flight has to be over."""
+        if self.records.handshake_in:
+            raise UnexpectedMessage("The peer began another message before it had our answer to those it had sent.")
         raw = message.to_bytes()
         self.transcript.add(raw)
         self.records.write_handshake(raw)

@@ -12,10 +12,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.conftest import World
 
+from handclasp.errors import ConfigError
+from handclasp.facts import SecretMade
+from handclasp.keylog import key_log_to
 from handclasp.x509 import files
 from handclasp.x509.files import clear_leftovers, read_regular, whole_folder, write_whole
 from handclasp.x509.keys import KeyFileWarning, write_owner_only
+from handclasp.x509.reload import CrlFiles, KeyStore, TrustFiles
+from handclasp.x509.revocation import RevocationSources
+from handclasp.x509.trust import TrustStore
 
 WRITERS = pytest.mark.parametrize("write", [write_whole, write_owner_only], ids=["anything", "keys"])
 Writer = Callable[[Path, bytes], None]
@@ -233,3 +240,74 @@ def test_a_file_that_becomes_a_pipe_before_it_is_opened_is_not_waited_for(
     monkeypatch.setattr(os, "stat", lambda *_, **__: regular)
     with pytest.raises(OSError, match="not a file"):
         read_regular(pipe)
+
+
+@pytest.mark.parametrize("plant", [plant_link, plant_dangling_link, plant_hard_link])
+def test_no_secret_goes_into_a_key_log_that_leads_elsewhere(victim: Path, plant: Callable[[Path, Path], None]) -> None:
+    log = victim.with_name("log")
+    plant(log, victim)
+    with pytest.raises(OSError, match="link"):
+        key_log_to(log)
+    assert victim.read_text() == "dear"
+    assert not victim.with_name("nothing yet").exists()
+
+
+def test_a_key_log_is_looked_at_each_time(victim: Path) -> None:
+    log = victim.with_name("log")
+    observe = key_log_to(log)
+    secret = SecretMade("CLIENT_TRAFFIC_SECRET_0", bytes(32), bytes(32))
+    observe(secret)
+    assert log.stat().st_mode & 0o777 == 0o600
+    assert log.read_text().startswith("CLIENT_TRAFFIC_SECRET_0 00")
+    log.unlink()
+    log.symlink_to(victim)
+    with pytest.raises(OSError, match="link"):
+        observe(secret)
+    assert victim.read_text() == "dear"
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o640, 0o602])
+def test_a_key_log_that_is_open_to_others_is_warned_of(victim: Path, mode: int) -> None:
+    victim.chmod(mode)
+    with pytest.warns(KeyFileWarning, match="chmod 600"):
+        key_log_to(victim)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give a file away")
+def test_no_secret_goes_into_somebody_else_s_file(victim: Path) -> None:
+    os.chown(victim, 65534, 65534)
+    with pytest.raises(PermissionError, match="somebody else"):
+        key_log_to(victim)
+
+
+def test_pipes_and_devices_in_folders_are_passed_over(world: World, tmp_path: Path) -> None:
+    """A folder of lists, of authorities, of keys."""
+    folder, lists, authorities = (tmp_path / name for name in ("folder", "lists", "authorities"))
+    lists.mkdir()
+    authorities.mkdir()
+    world.server.save(folder, "server")
+    (lists / "list.crl").write_bytes(world.root.make_crl([], number=1))
+    (authorities / "root.pem").write_bytes(world.root.certificate_pem)
+    for place in (folder, lists, authorities):
+        for name in ("a.pem", "b.key", "c.p12", "d.ocsp"):
+            os.mkfifo(place / name)
+        (place / "endless.crl").symlink_to("/dev/zero")
+    assert TrustStore.from_directory(authorities).anchors == (world.root.certificate,)
+    assert TrustFiles(authorities).current().anchors == (world.root.certificate,)
+    assert [one.leaf for one in KeyStore(folder)] == [world.server.certificate]
+    assert len(RevocationSources.from_path(lists).crls) == 1
+    assert len(CrlFiles(lists).current().crls) == 1
+
+
+@pytest.mark.parametrize("kind", ["lists", "authorities"])
+def test_a_file_that_turned_into_a_pipe_leaves_the_old_contents_in_force(
+    world: World, tmp_path: Path, kind: str
+) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(world.root.make_crl([], number=1) if kind == "lists" else world.root.certificate_pem)
+    watched: CrlFiles | TrustFiles = CrlFiles(file) if kind == "lists" else TrustFiles(file)
+    before = watched.current()
+    file.unlink()
+    os.mkfifo(file)
+    assert watched.current() is before
+    assert isinstance(watched.error, ConfigError)

@@ -28,6 +28,7 @@ from handclasp.x509.crl import Crl
 from handclasp.x509.files import write_whole
 from handclasp.x509.keys import KeyForm, key_bytes, write_owner_only
 from handclasp.x509.names import Identities
+from handclasp.x509.text import printable
 
 __all__ = ["ca_app"]
 
@@ -165,7 +166,8 @@ def revoke(
     with telling(), _open(ca, password_file) as house:
         entry = house.revoke(which, x509.ReasonFlags(reason.value))
         whose = "" if entry.authority == ISSUING else f" --authority {entry.authority}"
-        typer.echo(f"{entry.name} ({entry.serial:x}) is {_state(entry)}; make a new CRL with `handclasp ca crl{whose}`")
+        said = printable(f"{entry.name} ({entry.serial:x}) is {_state(entry)}")
+        typer.echo(f"{said}; make a new CRL with `handclasp ca crl{whose}`")
 
 
 @ca_app.command()
@@ -200,7 +202,7 @@ def ocsp(
     with telling(), _open(ca, password_file) as house:
         entry = house.book.find(which, newest=True)
         write_whole(target, house.ocsp_response(entry, days=days))
-        typer.echo(f"wrote {target}: {entry.name} ({entry.serial:x}) is {_state(entry)}")
+        typer.echo(printable(f"wrote {target}: {entry.name} ({entry.serial:x}) is {_state(entry)}"))
 
 
 @ca_app.command("list")
@@ -214,7 +216,7 @@ def list_(ca: Directory = Path("ca"), as_json: Json = False) -> None:
     out = show.console()
     if not out.is_terminal:
         for one in entries:
-            out.print(f"{one.serial:x} {one.name} {_state(one)}", markup=False)
+            out.print(printable(f"{one.serial:x} {one.name} {_state(one)}"), markup=False)
         return
     table = Table(show_edge=False, pad_edge=False)
     for column in ("serial", "name", "by", "until", "state"):
@@ -223,7 +225,7 @@ def list_(ca: Directory = Path("ca"), as_json: Json = False) -> None:
         until = f"{one.not_after:%Y-%m-%d}" if one.not_after else ""
         table.add_row(
             f"{one.serial:x}",
-            escape(one.name),
+            escape(printable(one.name)),
             one.authority,
             until,
             f"[{'green' if _state(one) == 'valid' else 'red'}]{_state(one)}[/]",

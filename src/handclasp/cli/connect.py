@@ -184,7 +184,7 @@ def _carry(connection: handclasp.TlsSocket, err: Console, steps: StepTrace) -> i
             err.print(f"handclasp: the peer took not all of the input: {as_line(unsent[0])}", markup=False)
             code = show.EXIT_TRUNCATED
     except handclasp.Truncated as error:
-        err.print(f"handclasp: {error}", markup=False)
+        err.print(f"handclasp: {as_line(error)}", markup=False)
         code = show.EXIT_TRUNCATED
     except BrokenPipeError:
         connection.abort()

@@ -21,6 +21,7 @@ from handclasp.cli import show
 from handclasp.cli.files import identity_from, parse_versions, trust_from
 from handclasp.cli.told import as_line, telling
 from handclasp.explain import StepTrace, explain
+from handclasp.x509.files import write_whole
 
 __all__ = ["Mode", "TlsServer", "serve"]
 
@@ -109,7 +110,7 @@ def _config(
         root = Authority.root("handclasp serve")
         identity = root.server(*dict.fromkeys((host, "localhost", "127.0.0.1", "::1"))).identity
         if save_root is not None:
-            save_root.write_bytes(root.certificate_pem)
+            write_whole(save_root, root.certificate_pem)
     if staple is not None:
         identity = replace(identity, ocsp_response=staple.read_bytes())
     return handclasp.ServerConfig(

@@ -1,4 +1,7 @@
-"""How steps and failures look: tables on a terminal, plain lines in a pipe."""
+"""How steps and failures look: tables on a terminal, plain lines in a pipe.
+
+Peers choose much of it: each text goes through `printable` here, so that none moves the cursor or forges a line.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from rich.table import Table
 from handclasp.explain import Explanation, Step
 from handclasp.handshake.established import Established
 from handclasp.x509 import Report
+from handclasp.x509.text import printable
 
 __all__ = [
     "EXIT_FAILED",
@@ -49,11 +53,12 @@ def console(*, stderr: bool = False) -> Console:
 
 def steps(out: Console, trace: Sequence[Step], title: str) -> None:
     """Print the steps in the order in which they happened."""
+    title = printable(title)
     if not out.is_terminal:
-        out.print(title)
+        out.print(title, markup=False)
         for step in trace:
             size = f" [{step.size} bytes]" if step.size else ""
-            out.print(f"  {step.number:>2} {step.party} {step.title}: {step.decision}{size}", markup=False)
+            out.print(f"  {step.number:>2} {step.party} {step.title}: {printable(step.decision)}{size}", markup=False)
         return
     if out.width < NARROW:
         out.print(title, style="bold", markup=False)
@@ -62,10 +67,10 @@ def steps(out: Console, trace: Sequence[Step], title: str) -> None:
         below.add_column(overflow="fold")
         for step in trace:
             what = f"[{PARTY_COLOUR[step.party]}]{step.party}[/] {step.title}"
-            below.add_row(str(step.number), f"{what}:\n{escape(step.decision)}")
+            below.add_row(str(step.number), f"{what}:\n{_cell(step.decision)}")
         out.print(below)
         return
-    table = Table(title=title, title_justify="left", title_style="bold", show_edge=False, pad_edge=False)
+    table = Table(title=escape(title), title_justify="left", title_style="bold", show_edge=False, pad_edge=False)
     table.add_column("step", justify="right")
     table.add_column("party")
     table.add_column("does", max_width=36)
@@ -77,7 +82,7 @@ def steps(out: Console, trace: Sequence[Step], title: str) -> None:
             str(step.number),
             f"[{colour}]{step.party}[/]",
             step.title,
-            escape(step.decision),
+            _cell(step.decision),
             str(step.size) if step.size else "",
         )
     out.print(table)
@@ -99,7 +104,7 @@ def failure(out: Console, explanation: Explanation) -> None:
     ]
     if not out.is_terminal:
         # One write, so that what other threads print does not come in between.
-        out.print("\n".join(f"  {name:>10}  {text}" for name, text in rows if text), markup=False)
+        out.print("\n".join(f"  {name:>10}  {printable(text)}" for name, text in rows if text), markup=False)
         return
     pairs(out, rows)
 
@@ -107,7 +112,7 @@ def failure(out: Console, explanation: Explanation) -> None:
 def fetched(out: Console, report: Report | None) -> None:
     """What was asked of the network for a verdict, a line each."""
     for one in () if report is None else report.fetched:
-        out.print(f"fetched {one.what} from {one.url}: {one.error or 'good'}", markup=False)
+        out.print(printable(f"fetched {one.what} from {one.url}: {one.error or 'good'}"), markup=False)
 
 
 def pairs(out: Console, rows: Sequence[tuple[str, str]]) -> None:
@@ -115,14 +120,14 @@ def pairs(out: Console, rows: Sequence[tuple[str, str]]) -> None:
     if not out.is_terminal:
         for name, text in rows:
             if text:
-                out.print(f"{name:>12}  {text}", markup=False)
+                out.print(f"{name:>12}  {printable(text)}", markup=False)
         return
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(style="bold", justify="right", min_width=12, no_wrap=True)
     table.add_column(overflow="fold")
     for name, text in rows:
         if text:
-            table.add_row(name, escape(text))
+            table.add_row(name, _cell(text))
     out.print(table)
 
 
@@ -137,4 +142,8 @@ def session_line(session: Established) -> str:
         parts.append(f"ALPN {session.alpn}")
     if session.resumed:
         parts.append("resumed")
-    return ", ".join(parts)
+    return printable(", ".join(parts))
+
+
+def _cell(text: str) -> str:
+    return escape(printable(text))

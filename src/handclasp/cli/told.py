@@ -12,6 +12,7 @@ import typer
 
 import handclasp
 from handclasp.cli import show
+from handclasp.x509.text import printable
 
 __all__ = ["as_line", "run", "telling"]
 
@@ -66,8 +67,8 @@ def telling() -> Iterator[None]:
 def as_line(error: BaseException) -> str:
     """An error in one line, without the number that the system gives it."""
     if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-    return " ".join(str(error).split()) or type(error).__name__
+        return printable(f"{error.filename}: {error.strerror}" if error.filename else error.strerror)
+    return printable(" ".join(str(error).split())) or type(error).__name__
 
 
 def _told_as_bug(error: Exception) -> int:
@@ -78,4 +79,4 @@ def _told_as_bug(error: Exception) -> int:
 
 
 def _tell(text: str) -> None:
-    show.console(stderr=True).print(text, markup=False)
+    show.console(stderr=True).print(printable(" ".join(text.split())), markup=False)

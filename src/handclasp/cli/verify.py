@@ -32,6 +32,7 @@ from handclasp.x509 import (
 from handclasp.x509 import errors as x509_errors
 from handclasp.x509 import verify as judge
 from handclasp.x509.online import Online
+from handclasp.x509.text import printable
 
 __all__ = ["EXIT_CODES", "verify"]
 
@@ -171,7 +172,7 @@ def _print(report: Report) -> None:
     if out.is_terminal and out.width < show.NARROW:
         for check in report.checks:
             verdict = f"[{COLOURS[check.verdict]}]{check.verdict.value}[/]"
-            out.print(f"{verdict} [bold]{check.name}[/] of {escape(check.subject)} ({check.section})")
+            out.print(f"{verdict} [bold]{check.name}[/] of {escape(printable(check.subject))} ({check.section})")
             show.pairs(out, [("expected", check.expected), ("presented", check.presented)])
     elif out.is_terminal:
         table = Table(show_edge=False, pad_edge=False)
@@ -180,15 +181,16 @@ def _print(report: Report) -> None:
         for check in report.checks:
             verdict = f"[{COLOURS[check.verdict]}]{check.verdict.value}[/]"
             cells = (check.subject, check.expected, check.presented, check.section)
-            table.add_row(check.name, verdict, *map(escape, cells))
+            table.add_row(check.name, verdict, *(escape(printable(one)) for one in cells))
         out.print(table)
     else:
         for check in report.checks:
             words = f"{check.name}: {check.verdict.value}: {check.subject}: expected {check.expected}"
-            out.print(words + (f", presented {check.presented}" if check.presented else ""), markup=False)
+            words += f", presented {check.presented}" if check.presented else ""
+            out.print(printable(words), markup=False)
     show.fetched(out, report)
     if report.error is None:
         path = " < ".join(one.subject_text for one in report.path or ())
-        out.print(f"accepted: {path}", markup=False)
+        out.print(printable(f"accepted: {path}"), markup=False)
     else:
-        out.print(f"refused: {report.error} {report.error.mend}", markup=False)
+        out.print(printable(f"refused: {report.error} {report.error.mend}"), markup=False)

@@ -20,7 +20,15 @@ from pathlib import Path
 if sys.platform != "win32":  # it has no such locks; there, what a killed process left stays
     import fcntl
 
-__all__ = ["clear_leftovers", "files_in", "open_plainly", "read_regular", "whole_folder", "write_whole"]
+__all__ = [
+    "append_owner_only",
+    "clear_leftovers",
+    "files_in",
+    "open_plainly",
+    "read_regular",
+    "whole_folder",
+    "write_whole",
+]
 
 PART = ".handclasp-{}.part"
 PART_LENGTH = len(PART.format("0" * 16))
@@ -56,6 +64,33 @@ def write_whole(path: str | os.PathLike[str], data: bytes, mode: int = 0o666) ->
     finally:
         os.close(descriptor)
     _settle(target.parent)
+
+
+def append_owner_only(path: str | os.PathLike[str], data: bytes) -> int:
+    """Add to the end of a file that is made for its owner alone; the answer is its mode, which may be a wider one.
+
+    Raises OSError as `open` does, and for a link, for a file of somebody else's and for one that has another name too.
+    """
+    target = Path(path)
+    status = _status(target)
+    if status is not None and not stat.S_ISREG(status.st_mode):
+        _write_into(target, status, data, secret=True)
+        return 0o600
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | _NOFOLLOW | _NONBLOCK | _CLOEXEC
+    descriptor = os.open(target, flags, 0o600)
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise _no_file(target)
+        if sys.platform != "win32" and status.st_uid != os.geteuid():
+            raise PermissionError(errno.EPERM, "It is somebody else's file, and no secret goes into that", str(target))
+        if status.st_nlink != 1:
+            raise PermissionError(errno.EPERM, "It has another name too (a hard link); name a new file", str(target))
+        with _naming(target):
+            _write_all(descriptor, data)
+    finally:
+        os.close(descriptor)
+    return status.st_mode & 0o777
 
 
 @contextlib.contextmanager

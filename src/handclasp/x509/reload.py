@@ -16,6 +16,7 @@ from typing import Any, Generic, TypeVar
 from handclasp.errors import ConfigError, anew
 from handclasp.x509.certificate import Certificate
 from handclasp.x509.errors import CertificateError
+from handclasp.x509.files import files_in, read_regular
 from handclasp.x509.identity import Identity, UnreadableIdentity, end_of, public_bytes
 from handclasp.x509.keys import KeyFilePolicy, MalformedKey, load_private_keys, read_key_file
 from handclasp.x509.ocsp import is_about
@@ -40,7 +41,7 @@ class Reloaded(Generic[T]):
         self._load = load
         self._lock = threading.Lock()
         self._signature = self._look()
-        self._value = load()
+        self._value = self._loaded()
         self.error: Exception | None = None
         """Why the newest files are not in force; None where they are."""
 
@@ -59,11 +60,17 @@ class Reloaded(Generic[T]):
     def _reload(self, signature: Signature) -> None:
         self._signature = signature
         try:
-            self._value = self._load()
+            self._value = self._loaded()
         except Exception as error:  # whatever is wrong with the new files, the old contents stay in force
             self.error = anew(error).with_traceback(None)  # frames that read keys hold them
         else:
             self.error = None
+
+    def _loaded(self) -> T:
+        for path in self._paths:
+            if path.exists() and not path.is_file() and not path.is_dir():
+                raise ConfigError(f"{path} is a pipe or a device, which can't be read again; name a file.")
+        return self._load()
 
     def _look(self) -> Signature:
         found: list[tuple[str, int, int, int]] = []
@@ -118,8 +125,8 @@ class TrustFiles(Reloaded[TrustStore]):
 def _read_authorities(places: tuple[Path, ...]) -> TrustStore:
     found: list[Certificate] = []
     for place in places:
-        for file in sorted(one for one in place.iterdir() if one.is_file()) if place.is_dir() else (place,):
-            data = file.read_bytes()
+        for file in files_in(place) if place.is_dir() else (place,):
+            data = read_regular(file)
             if file is not place and b"-----BEGIN" not in data and not data.startswith(b"\x30"):
                 continue
             try:
@@ -164,11 +171,11 @@ def _read_directory(folder: Path, password: bytes | None, exposed: KeyFilePolicy
     found: list[Identity] = []
     staples: list[bytes] = []
     try:
-        files = sorted(file for file in folder.iterdir() if file.is_file())
+        files = files_in(folder)
     except OSError as error:
         raise UnreadableIdentity(f"{folder} could not be read: {error.strerror}.") from None
     for file in files:
-        data = file.read_bytes()
+        data = read_regular(file)
         if file.suffix in (".p12", ".pfx"):
             found.append(Identity.from_pkcs12(read_key_file(file, exposed), password))
         elif file.suffix == ".ocsp":

@@ -22,6 +22,7 @@ from cryptography.x509 import ocsp
 from handclasp.errors import ConfigError, UsageError
 from handclasp.x509.certificate import Certificate
 from handclasp.x509.crl import ALL_REASONS, HOLD, REMOVED, Crl, Entry, MalformedCrl, is_meant
+from handclasp.x509.files import files_in, read_regular
 from handclasp.x509.policy import DEFAULT
 from handclasp.x509.scopes import Name, points_of, told_of
 
@@ -112,11 +113,11 @@ class RevocationSources:
         for path in map(Path, paths):
             file = path
             try:
-                files = sorted(one for one in path.iterdir() if one.is_file()) if path.is_dir() else [path]
+                files = files_in(path) if path.is_dir() else [path]
                 if not files:
                     raise MalformedCrl("the directory is empty.")
                 for file in files:
-                    found += Crl.load_all(file.read_bytes())
+                    found += Crl.load_all(file.read_bytes() if file is path else read_regular(file))
             except (OSError, MalformedCrl) as error:
                 raise ConfigError(f"No CRL could be read from {file}: {error}") from None
         return cls(found)

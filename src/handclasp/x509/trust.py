@@ -12,6 +12,7 @@ from typing import Any
 from handclasp.errors import ConfigError
 from handclasp.x509.certificate import Certificate, interned
 from handclasp.x509.errors import MalformedCertificate
+from handclasp.x509.files import files_in, read_regular
 
 __all__ = ["TrustStore"]
 
@@ -57,12 +58,12 @@ class TrustStore:
         """All certificates in the files of a directory; files that hold none are passed over."""
         found: list[Certificate] = []
         try:
-            files = sorted(file for file in Path(path).iterdir() if file.is_file())
+            files = files_in(Path(path))
         except OSError as error:
             raise ConfigError(f"No trusted authorities could be read from {path}: {error}") from None
         for file in files:
             try:
-                found += Certificate.load_all(file.read_bytes())
+                found += Certificate.load_all(read_regular(file))
             except (OSError, MalformedCertificate):
                 continue
         if not found:

@@ -19,7 +19,7 @@ from handclasp.crypto.signatures import SUPPORTED_SCHEMES, known_in
 from handclasp.crypto.suites import SUITES
 from handclasp.errors import ConfigError
 from handclasp.pickling import check_pickles
-from handclasp.questions import ChooseCertificate, Question, VerifyPeer
+from handclasp.questions import ChooseCertificate, Question, Sign, VerifyPeer
 from handclasp.sessions import MAX_TICKET_LIFETIME, ClientSessions, ServerSessions, TicketKeys
 from handclasp.wire.extensions import OidFilter
 from handclasp.wire.iana import CipherSuite, NamedGroup, ProtocolVersion, SignatureScheme
@@ -197,6 +197,12 @@ class Config:
         if both := [kind.__name__ for kind in self.ask_caller if kind in self.answers]:
             raise ConfigError(f"{', '.join(both)} is both in answers and in ask_caller.")
         object.__setattr__(self, "answers", MappingProxyType(dict(self.answers)))
+        if isinstance(self.identities, tuple) and not self.answers_itself(Sign):
+            for one in self.identities:
+                if not hasattr(one.private_key, "sign"):
+                    raise ConfigError(
+                        f"identities: the key of {one.leaf.subject_text} has no sign(); answer the question Sign."
+                    )
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Identities bring their private keys; what was remembered stays here."""

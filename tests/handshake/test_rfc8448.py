@@ -25,7 +25,7 @@ from handclasp.events import DataReceived, HandshakeCompleted, PeerClosed, Ticke
 from handclasp.handshake import client, client13
 from handclasp.handshake.flow import Steps, expect
 from handclasp.handshake.offer import Offer
-from handclasp.questions import ChooseCertificate, Sign, VerifyPeer
+from handclasp.questions import ChooseCertificate, VerifyPeer
 from handclasp.sessions import Session
 from handclasp.wire.extensions import OfferedPsks, find
 from handclasp.wire.messages import (
@@ -182,7 +182,7 @@ def test_client_replays_its_authentication(world: World) -> None:
     connection = client_of(
         trace,
         simple_offer(trace),
-        answers={ChooseCertificate: lambda _: world.rsa_server.identity, Sign: lambda _: bytes(128)},
+        answers={ChooseCertificate: lambda _: world.rsa_server.identity},
     )
     plain = open_client_flight(trace)
     certificate, verify = Certificate.parse(plain[0]), CertificateVerify.parse(plain[1])

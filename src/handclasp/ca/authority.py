@@ -33,12 +33,13 @@ from cryptography.x509 import ocsp
 from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID, NameOID
 
 from handclasp.ca.bounds import below, bound_to, check_names
+from handclasp.ca.signer import signed, signer
 from handclasp.errors import UsageError
 from handclasp.pickling import check_pickles
 from handclasp.x509 import Certificate, TrustStore
 from handclasp.x509.files import write_whole
-from handclasp.x509.identity import Identity, KeyMismatch, public_bytes
-from handclasp.x509.keys import brought, carried, key_bytes, write_owner_only
+from handclasp.x509.identity import Identity, KeyMismatch
+from handclasp.x509.keys import brought, carried, key_bytes, signer_key_bytes, write_owner_only
 from handclasp.x509.names import normalize_host
 
 __all__ = ["Authority", "Issued", "KeyType"]
@@ -161,13 +162,17 @@ def _brought(kind: Callable[..., Any], first: Any, key: Any, *more: Any) -> Any:
 
 
 class Authority:
-    """An authority: its certificate, its key, and the intermediates between it and its root."""
+    """An authority: its certificate, its key, and the intermediates between it and its root.
+
+    The key is a private key, or an object with `public_key` and `sign`, as of an HSM; see `Identity.private_key`.
+    """
 
     def __init__(self, certificate: Certificate, private_key: Any, above: tuple[Certificate, ...] = ()) -> None:
-        if public_bytes(private_key.public_key()) != certificate.key_bytes:
+        if signer_key_bytes(private_key) != certificate.key_bytes:
             raise KeyMismatch(f"The private key does not belong to the authority {certificate.subject_text}.")
         self.certificate = certificate
         self._private_key = private_key
+        self._signer = signer(private_key, certificate.public_key)
         self._above = above
         """The authority's own certificate and those up to the root, the root left out."""
         self.keeps_constraints = False
@@ -239,7 +244,7 @@ class Authority:
         builder = builder.add_extension(_AUTHORITY_USAGE, critical=True)
         if constraints is not None:
             builder = builder.add_extension(constraints, critical=True)
-        certificate = _sign(builder, self._private_key)
+        certificate = _sign(builder, self._signer)
         return Authority(certificate, private, (certificate, *self._above))
 
     def server(
@@ -309,7 +314,8 @@ class Authority:
             reason,
         )
         builder = builder.responder_id(ocsp.OCSPResponderEncoding.HASH, self.certificate.parsed)
-        return builder.sign(self._private_key, _hash_for(self._private_key)).public_bytes(Encoding.DER)
+        made: bytes = signed(builder, self._signer).public_bytes(Encoding.DER)
+        return made
 
     @cached_property
     def trust(self) -> TrustStore:
@@ -367,7 +373,7 @@ class Authority:
         if san:
             # Critical where no subject is there to name (RFC 5280, 4.1.2.6).
             builder = builder.add_extension(x509.SubjectAlternativeName(san), critical=not subject.rdns)
-        return Issued((_sign(builder, self._private_key), *self._above), private)
+        return Issued((_sign(builder, self._signer), *self._above), private)
 
     def _begin_child(
         self, subject: x509.Name, public_key: Any, at: datetime | None, days: int
@@ -438,7 +444,8 @@ class Authority:
             if reason not in (None, x509.ReasonFlags.unspecified):
                 entry = entry.add_extension(x509.CRLReason(reason), critical=False)
             builder = builder.add_revoked_certificate(entry.build())
-        return builder.sign(self._private_key, _hash_for(self._private_key)).public_bytes(Encoding.DER)
+        made: bytes = signed(builder, self._signer).public_bytes(Encoding.DER)
+        return made
 
 
 def _usage(*, authority: bool, enciphers: bool = False) -> x509.KeyUsage:
@@ -498,12 +505,5 @@ def _begin(
     )
 
 
-def _hash_for(key: Any) -> Any:
-    """The hash that fits the key, SHA-256 or stronger; Ed25519, Ed448 and ML-DSA bring their own."""
-    if isinstance(key, ec.EllipticCurvePrivateKey):
-        return {256: hashes.SHA256(), 384: hashes.SHA384()}.get(key.key_size, hashes.SHA512())
-    return hashes.SHA256() if isinstance(key, rsa.RSAPrivateKey) else None
-
-
 def _sign(builder: x509.CertificateBuilder, key: Any) -> Certificate:
-    return Certificate(builder.sign(key, _hash_for(key)).public_bytes(Encoding.DER))
+    return Certificate(signed(builder, key).public_bytes(Encoding.DER))

@@ -55,12 +55,12 @@ _ECDSA: dict[SignatureScheme, tuple[str, ec.ECDSA]] = {
     S.ECDSA_SECP384R1_SHA384: ("secp384r1", ec.ECDSA(_SHA384)),
     S.ECDSA_SECP521R1_SHA512: ("secp521r1", ec.ECDSA(_SHA512)),
 }
-_PLAIN: dict[SignatureScheme, tuple[type[Any], type[Any]]] = {
-    S.ED25519: (ed25519.Ed25519PrivateKey, ed25519.Ed25519PublicKey),
-    S.ED448: (ed448.Ed448PrivateKey, ed448.Ed448PublicKey),
-    S.MLDSA44: (mldsa.MLDSA44PrivateKey, mldsa.MLDSA44PublicKey),
-    S.MLDSA65: (mldsa.MLDSA65PrivateKey, mldsa.MLDSA65PublicKey),
-    S.MLDSA87: (mldsa.MLDSA87PrivateKey, mldsa.MLDSA87PublicKey),
+_PLAIN: dict[SignatureScheme, type[Any]] = {
+    S.ED25519: ed25519.Ed25519PublicKey,
+    S.ED448: ed448.Ed448PublicKey,
+    S.MLDSA44: mldsa.MLDSA44PublicKey,
+    S.MLDSA65: mldsa.MLDSA65PublicKey,
+    S.MLDSA87: mldsa.MLDSA87PublicKey,
 }
 
 SUPPORTED_SCHEMES = (*_ECDSA, *_PLAIN, *_RSA)
@@ -74,24 +74,24 @@ _BY_CURVE = {curve: scheme for scheme, (curve, _) in _ECDSA.items()}
 
 
 def schemes_for(key: object, version: ProtocolVersion, *, rsa_pss_key: bool = False) -> tuple[SignatureScheme, ...]:
-    """The schemes that a private key can make, or a public key verify, in handshakes of this version.
+    """The schemes that a public key verifies, and so its private key makes, in handshakes of this version.
 
     TLS 1.3 binds each curve to its hash and has no PKCS #1 signatures; in TLS 1.2 an ECDSA key of
     the three NIST curves goes with any hash (RFC 8446, 4.2.3; RFC 8422, 5.1.1). `rsa_pss_key`: the
     certificate says that its RSA key is for PSS alone (id-RSASSA-PSS).
     """
     old = version < ProtocolVersion.TLS13
-    if isinstance(key, (ec.EllipticCurvePrivateKey, ec.EllipticCurvePublicKey)):
+    if isinstance(key, ec.EllipticCurvePublicKey):
         scheme = _BY_CURVE.get(key.curve.name)
         if scheme is None:
             return ()
         return tuple(_ECDSA) if old else (scheme,)
-    if isinstance(key, (rsa.RSAPrivateKey, rsa.RSAPublicKey)):
+    if isinstance(key, rsa.RSAPublicKey):
         if rsa_pss_key:
             return _fitting(key.key_size, _PSS)
         return _fitting(key.key_size, _RSAE) + (_PKCS1 if old else ())
-    for scheme, kinds in _PLAIN.items():
-        if isinstance(key, kinds):
+    for scheme, kind in _PLAIN.items():
+        if isinstance(key, kind):
             return () if old and scheme not in (S.ED25519, S.ED448) else (scheme,)
     return ()
 
@@ -109,7 +109,11 @@ def _fitting(bits: int, schemes: tuple[SignatureScheme, ...]) -> tuple[Signature
 
 
 def sign(scheme: SignatureScheme, private_key: Any, data: bytes) -> bytes:
-    """The signature over `data`; ECDSA's in DER (RFC 8446, 4.2.3)."""
+    """The signature over `data`; ECDSA's in DER (RFC 8446, 4.2.3).
+
+    The key is one of `cryptography`'s or any object with their `sign`: `sign(data, padding, hash)` for RSA,
+    `sign(data, ec.ECDSA(hash))` for ECDSA, `sign(data)` for the others. Raises whatever that raises.
+    """
     if scheme in _ECDSA:
         signature: bytes = private_key.sign(data, _ECDSA[scheme][1])
     elif scheme in _RSA:

@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from handclasp.config import ClientConfig, Config, ServerConfig
 from handclasp.crypto import signatures
+from handclasp.handshake.errors import SignerFailed
 from handclasp.questions import (
     ChooseALPN,
     ChooseCertificate,
@@ -64,7 +65,7 @@ def _selection(config: Config, question: ChooseCertificate) -> Selection:
 
 def schemes_of(identity: Identity, version: ProtocolVersion) -> tuple[SignatureScheme, ...]:
     """What an identity's key can sign with in handshakes of this version."""
-    return signatures.schemes_for(identity.private_key, version, rsa_pss_key=identity.leaf.is_rsa_pss_key)
+    return identity.schemes(version)
 
 
 def on_curve_of(identity: Identity, groups: tuple[NamedGroup, ...]) -> bool:
@@ -76,8 +77,14 @@ def on_curve_of(identity: Identity, groups: tuple[NamedGroup, ...]) -> bool:
 
 
 def sign(config: Config, question: Sign) -> bytes:
-    """A signature by the identity's private key."""
-    return signatures.sign(question.scheme, question.identity.private_key, question.content)
+    """A signature by the identity's private key; raises `SignerFailed` where that fails."""
+    identity, scheme = question.identity, question.scheme
+    try:
+        return signatures.sign(scheme, identity.private_key, question.content)
+    except Exception as error:  # whatever somebody else's key raises
+        raise SignerFailed(
+            f"The key of {identity.leaf.subject_text} made no {scheme} signature: {type(error).__name__}."
+        ) from error
 
 
 def verify_peer(config: Config, question: VerifyPeer) -> Report:

@@ -7,12 +7,13 @@ from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 from handclasp.config import ClientAuth
+from handclasp.crypto import signatures
 from handclasp.facts import PeerChecked
 from handclasp.handshake.answers import schemes_of
-from handclasp.handshake.errors import ChainTooLong, FinishedMismatch, IllegalValue
+from handclasp.handshake.errors import ChainTooLong, FinishedMismatch, IllegalValue, SignerFailed
 from handclasp.handshake.established import Peer
 from handclasp.handshake.flow import Steps, ask
-from handclasp.questions import VerifyPeer
+from handclasp.questions import Sign, VerifyPeer
 from handclasp.wire.codec import DecodeError
 from handclasp.wire.extensions import OCSPStatus
 from handclasp.wire.iana import CertificateStatusType, NamedGroup, ProtocolVersion, SignatureScheme
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from handclasp.handshake.side import Side
     from handclasp.sessions import Session
     from handclasp.x509 import Report
+    from handclasp.x509.identity import Identity
 
 __all__ = [
     "check_chain_size",
@@ -35,6 +37,7 @@ __all__ = [
     "no_certificate",
     "ocsp_of",
     "recall_peer",
+    "signed",
     "verify_peer",
 ]
 
@@ -84,6 +87,26 @@ def recall_peer(side: Side[Any], role: Role, session: Session) -> Steps[Peer]:
     if chain and (role == "server" or side.config.client_auth is not ClientAuth.NONE):
         peer.report = yield from verify_peer(side, role, chain, resumed=True)
     return peer
+
+
+def signed(side: Side[Any], identity: Identity, scheme: SignatureScheme, content: bytes) -> Steps[bytes]:
+    """Our signature over `content`; one that `cryptography` did not make is verified before the peer sees it.
+
+    What an HSM or a service returns may be in another form or by another key, which the peer could not tell from
+    a changed handshake.
+    """
+    signature = yield from ask(side, Sign(identity, scheme, content))
+    if type(identity.private_key).__module__.startswith("cryptography.") and not side.config.answers_itself(Sign):
+        return bytes(signature)
+    if not isinstance(signature, (bytes, bytearray, memoryview)):
+        raise SignerFailed(f"Instead of a signature in bytes there came a {type(signature).__name__}.")
+    try:
+        signatures.verify(scheme, identity.leaf.public_key, bytes(signature), content)
+    except signatures.BadSignature as error:
+        raise SignerFailed(
+            f"What came as a {scheme} signature for {identity.leaf.subject_text} is none by its certificate's key."
+        ) from error
+    return bytes(signature)
 
 
 def check_verify_data(side: Side[Any], finished: Finished, wanted: bytes) -> None:

@@ -37,8 +37,8 @@ def leaf_of(chain: tuple[bytes, ...], report: Report | None) -> X509Certificate:
 
 
 def authentication_of(key: object) -> str:
-    """Which suites a key authenticates: "RSA", or "ECDSA" for all others (RFC 8422, 5.10)."""
-    return "RSA" if isinstance(key, (rsa.RSAPublicKey, rsa.RSAPrivateKey)) else "ECDSA"
+    """Which suites a public key authenticates: "RSA", or "ECDSA" for all others (RFC 8422, 5.10)."""
+    return "RSA" if isinstance(key, rsa.RSAPublicKey) else "ECDSA"
 
 
 def authentication_by(scheme: SignatureScheme) -> str:

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 from handclasp.crypto import signatures
 from handclasp.crypto.schedule13 import TrafficSecret
 from handclasp.handshake.answers import schemes_of, why_none
-from handclasp.handshake.authenticate import check_chain_size, check_verify_data, common_schemes, ocsp_of
+from handclasp.handshake.authenticate import check_chain_size, check_verify_data, common_schemes, ocsp_of, signed
 from handclasp.handshake.errors import IllegalValue, NoCommonSignatureScheme
 from handclasp.handshake.extensions import check_answers
 from handclasp.handshake.flow import Steps, ask, expect
-from handclasp.questions import ChooseCertificate, Sign
+from handclasp.questions import ChooseCertificate
 from handclasp.wire.extensions import OCSPStatus, SignedCertificateTimestamps, find, pack
 from handclasp.wire.iana import (
     CertificateStatusType,
@@ -132,7 +132,7 @@ def show_certificate(
         entries[0].extensions |= pack(SignedCertificateTimestamps(list(identity.scts)))
     side.send(Certificate(context, entries))
     content = signatures.certificate_verify_content(side.role, side.transcript.digest())
-    signature = yield from ask(side, Sign(identity, scheme, content))
+    signature = yield from signed(side, identity, scheme, content)
     side.send(CertificateVerify(scheme, signature))
 
 

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING
 from handclasp.crypto import groups
 from handclasp.crypto.suites import SUITES, SuiteParameters
 from handclasp.handshake.answers import schemes_of, why_none
-from handclasp.handshake.authenticate import check_chain_size, common_schemes, ocsp_of, recall_peer, verify_peer
+from handclasp.handshake.authenticate import (
+    check_chain_size,
+    common_schemes,
+    ocsp_of,
+    recall_peer,
+    signed,
+    verify_peer,
+)
 from handclasp.handshake.authenticate12 import (
     authentication_of,
     check_signed,
@@ -29,7 +36,7 @@ from handclasp.handshake.established import Established, Peer
 from handclasp.handshake.flow import Steps, ask, expect, maybe
 from handclasp.handshake.keys12 import Keys12
 from handclasp.handshake.offer import Offer
-from handclasp.questions import ChooseCertificate, KeepSession, Sign
+from handclasp.questions import ChooseCertificate, KeepSession
 from handclasp.sessions import MAX_TICKET_LIFETIME, Session
 from handclasp.wire.codec import DecodeError
 from handclasp.wire.extensions import (
@@ -241,7 +248,7 @@ def prove_key(side: ClientSide, request: CertificateRequest12, identity: Identit
             f"The server verifies {listed(offered)}; our key signs with {listed(ours) or 'nothing of TLS 1.2'}."
         )
     side.note_choice("signature_scheme", "client", tuple(offered), schemes, schemes[0], "the first that our key makes")
-    signature = yield from ask(side, Sign(identity, schemes[0], side.transcript.messages()))
+    signature = yield from signed(side, identity, schemes[0], side.transcript.messages())
     side.send(CertificateVerify(schemes[0], signature))
 
 

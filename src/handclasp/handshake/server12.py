@@ -10,7 +10,14 @@ from handclasp.crypto import groups
 from handclasp.crypto.signatures import known_in
 from handclasp.crypto.suites import SUITES, SuiteParameters
 from handclasp.handshake.answers import schemes_of
-from handclasp.handshake.authenticate import check_chain_size, common_schemes, no_certificate, recall_peer, verify_peer
+from handclasp.handshake.authenticate import (
+    check_chain_size,
+    common_schemes,
+    no_certificate,
+    recall_peer,
+    signed,
+    verify_peer,
+)
 from handclasp.handshake.authenticate12 import (
     SIGNING_TYPES,
     authentication_by,
@@ -39,7 +46,6 @@ from handclasp.questions import (
     KeepSession,
     OpenTicket,
     SealTicket,
-    Sign,
 )
 from handclasp.sessions import Session
 from handclasp.wire.extensions import (
@@ -224,7 +230,7 @@ def choose(side: ServerSide, hello: ClientHello) -> Steps[Choice12]:
             f"The client verifies {listed(offered)}; this server's key signs with "
             f"{listed(ours) or 'nothing of TLS 1.2'}."
         )
-    kind = authentication_of(identity.private_key)
+    kind = authentication_of(identity.leaf.public_key)
     usable = tuple([suite for suite in suites if SUITES[suite].authentication == kind])
     side.note_choice("cipher_suite", "server", tuple(hello.cipher_suites), usable, usable[0], "the first for our key")
     side.note_choice("certificate", "server", (), (), identity, "it fits what the client accepts best")
@@ -324,7 +330,7 @@ def say_who_and_key(side: ServerSide, hello: ClientHello, choice: Choice12, rand
     share = groups.generate(choice.group, side.config.random)
     params = ServerECDHParams(ECCurveType.NAMED_CURVE, choice.group, share.public)
     content = hello.random + random + params.encode()
-    signature = yield from ask(side, Sign(choice.identity, choice.scheme, content))
+    signature = yield from signed(side, choice.identity, choice.scheme, content)
     side.send(ServerKeyExchangeECDHE(params, choice.scheme, signature))
     return share
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, pkcs12
+from cryptography.hazmat.primitives.serialization import Encoding, pkcs12
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from handclasp.crypto.signatures import schemes_for
@@ -27,7 +27,17 @@ from handclasp.x509.certificate import Certificate, interned
 from handclasp.x509.checks import EKU
 from handclasp.x509.der import after, element
 from handclasp.x509.errors import MalformedCertificate
-from handclasp.x509.keys import MAX_SIZE, KeyFilePolicy, brought, carried, load_private_key, read_key_file
+from handclasp.x509.keys import (
+    MAX_SIZE,
+    KeyFilePolicy,
+    UnsupportedKey,
+    brought,
+    carried,
+    load_private_key,
+    public_bytes,
+    read_key_file,
+    signer_key_bytes,
+)
 from handclasp.x509.names import Identities, PeerName, matches
 from handclasp.x509.policy import DEFAULT, Purpose
 from handclasp.x509.revocation import MOST_DAYS, MalformedResponse, single_responses
@@ -36,7 +46,7 @@ from handclasp.x509.rounds import TooMuchWork, check_rounds
 if TYPE_CHECKING:
     from handclasp.wire.extensions import OidFilter
 
-__all__ = ["Identity", "KeyMismatch", "Selection", "UnreadableIdentity", "public_bytes", "select"]
+__all__ = ["Identity", "KeyMismatch", "Selection", "UnreadableIdentity", "select"]
 
 
 class UnreadableIdentity(UsageError):
@@ -53,7 +63,11 @@ class Identity:
 
     chain: tuple[Certificate, ...]
     private_key: Any = field(repr=False)
-    """A private key of `cryptography`'s, or an object with the same `public_key` and `sign`."""
+    """A private key of `cryptography`'s, or an object with the same `public_key` and `sign`, as of an HSM.
+
+    Which signatures it makes is told by the certificate's public key. An object without `sign` serves where the
+    owner answers the question `Sign`.
+    """
     ocsp_response: bytes | None = field(default=None, repr=False)
     """Stapled where the peer asks for it."""
     scts: tuple[bytes, ...] = field(default=(), repr=False)
@@ -61,8 +75,13 @@ class Identity:
     def __post_init__(self) -> None:
         if not self.chain:
             raise UnreadableIdentity("An identity needs at least one certificate.")
-        if public_bytes(self.private_key.public_key()) != self.chain[0].key_bytes:
-            raise KeyMismatch(f"The private key does not belong to the certificate of {self.chain[0].subject_text}.")
+        if signer_key_bytes(self.private_key) != self.leaf.key_bytes:
+            raise KeyMismatch(f"The private key does not belong to the certificate of {self.leaf.subject_text}.")
+        if not self.schemes(ProtocolVersion.TLS12) and not self.schemes(ProtocolVersion.TLS13):
+            raise UnsupportedKey(
+                f"The key of {self.leaf.subject_text} makes no signature of TLS; use RSA of 1024 bits or more, "
+                "EC on P-256, P-384 or P-521, Ed25519, Ed448 or ML-DSA."
+            )
 
     def __reduce__(self) -> tuple[Any, ...]:
         """The private key is in it, as it is: what is pickled is as secret as a key file."""
@@ -125,12 +144,12 @@ class Identity:
         """The party's own certificate."""
         return self.chain[0]
 
-    @property
-    def signature_schemes(self) -> tuple[SignatureScheme, ...]:
-        """Schemes that the key can make, in any version."""
-        pss = self.leaf.is_rsa_pss_key
-        return schemes_for(self.private_key, ProtocolVersion.TLS12, rsa_pss_key=pss) or schemes_for(
-            self.private_key, ProtocolVersion.TLS13, rsa_pss_key=pss
+    def schemes(self, version: ProtocolVersion) -> tuple[SignatureScheme, ...]:
+        """What the key signs with in handshakes of this version, by the certificate's public key."""
+        leaf, old = self.leaf, version < ProtocolVersion.TLS13
+        return leaf.once(
+            "schemes of TLS 1.2" if old else "schemes of TLS 1.3",
+            lambda: schemes_for(leaf.public_key, version, rsa_pss_key=leaf.is_rsa_pss_key),
         )
 
 
@@ -146,12 +165,6 @@ def end_of(response: bytes) -> float:
         return min(((one.next_update_utc or one.this_update_utc + MOST_DAYS).timestamp() for one in found), default=inf)
     except MalformedResponse:
         return inf
-
-
-def public_bytes(key: Any) -> bytes:
-    """A public key as SubjectPublicKeyInfo in DER."""
-    der: bytes = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    return der
 
 
 def _read(path: str | os.PathLike[str]) -> bytes:
@@ -218,7 +231,8 @@ def select(
 
 
 def _key_unfit(identity: Identity, schemes: Sequence[SignatureScheme]) -> str | None:
-    if any(scheme in schemes for scheme in identity.signature_schemes):
+    known = identity.schemes(ProtocolVersion.TLS12) or identity.schemes(ProtocolVersion.TLS13)
+    if any(scheme in schemes for scheme in known):
         return None
     return "the peer verifies no signature that its key makes"
 

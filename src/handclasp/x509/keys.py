@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
     KeySerializationEncryption,
     NoEncryption,
     PrivateFormat,
+    PublicFormat,
     load_der_private_key,
     load_pem_private_key,
 )
@@ -45,8 +46,10 @@ __all__ = [
     "key_bytes",
     "load_private_key",
     "load_private_keys",
+    "public_bytes",
     "read_key_file",
     "save_private_key",
+    "signer_key_bytes",
     "write_owner_only",
 ]
 
@@ -108,6 +111,32 @@ class KeyForm(Enum):
     """For every kind of key (RFC 5958)."""
     TRADITIONAL = "traditional"
     """`RSA PRIVATE KEY` (RFC 8017, A.1.2) or `EC PRIVATE KEY` (RFC 5915), for old programs."""
+
+
+def public_bytes(key: Any) -> bytes:
+    """A public key as SubjectPublicKeyInfo in DER."""
+    der: bytes = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return der
+
+
+def signer_key_bytes(private_key: Any) -> bytes:
+    """The public key, as SubjectPublicKeyInfo in DER, of a private key or of any object that stands for one.
+
+    Such an object has `public_key()`, and `sign` as the keys of `cryptography` have it; one without `sign` is for
+    owners who answer the question `Sign`. Raises `UnsupportedKey` for anything else, and `UnreadableKey` where
+    the object does not tell its public key.
+    """
+    public_key, sign = getattr(private_key, "public_key", None), getattr(private_key, "sign", None)
+    if not callable(public_key) or not (sign is None or callable(sign)):
+        raise UnsupportedKey(
+            f"A {type(private_key).__name__} cannot sign; give a private key or an object with public_key() and sign()."
+        )
+    try:
+        return public_bytes(public_key())
+    except Exception as error:  # whatever somebody else's object raises
+        raise UnreadableKey(
+            f"The {type(private_key).__name__} does not tell its public key: {type(error).__name__}."
+        ) from error
 
 
 def load_private_key(data: bytes, password: bytes | None = None) -> Any:
@@ -201,8 +230,10 @@ def key_bytes(
     """A private key as it goes into a file, encrypted where a password is given.
 
     Raises `UnsupportedKey` for a combination that no standard has: traditional forms are for RSA and EC
-    alone, and are encrypted in PEM alone.
+    alone, and are encrypted in PEM alone; and for a key that does not leave the place that it is kept in.
     """
+    if not hasattr(private_key, "private_bytes"):
+        raise UnsupportedKey(f"A {type(private_key).__name__} does not give its private key away to be written.")
     encryption: KeySerializationEncryption = NoEncryption() if password is None else BestAvailableEncryption(password)
     kind = PrivateFormat.PKCS8 if form is KeyForm.PKCS8 else PrivateFormat.TraditionalOpenSSL
     try:

@@ -17,8 +17,8 @@ from handclasp.errors import ConfigError, anew
 from handclasp.x509.certificate import Certificate
 from handclasp.x509.errors import CertificateError
 from handclasp.x509.files import files_in, read_regular
-from handclasp.x509.identity import Identity, UnreadableIdentity, end_of, public_bytes
-from handclasp.x509.keys import KeyFilePolicy, MalformedKey, load_private_keys, read_key_file
+from handclasp.x509.identity import Identity, UnreadableIdentity, end_of
+from handclasp.x509.keys import KeyFilePolicy, MalformedKey, load_private_keys, public_bytes, read_key_file
 from handclasp.x509.ocsp import is_about
 from handclasp.x509.revocation import RevocationSources
 from handclasp.x509.trust import TrustStore

@@ -11,7 +11,7 @@ The engine without I/O is `ClientConnection` and `ServerConnection`; who the pee
 
 from handclasp.config import ClientAuth, ClientConfig, Limits, ServerConfig
 from handclasp.connection import ClientConnection, ServerConnection
-from handclasp.endings import PeerAlert, Truncated
+from handclasp.endings import DeliveryUncertain, PeerAlert, Truncated
 from handclasp.errors import ConfigError, HandclaspError, PeerError, UsageError
 from handclasp.io.sockets import Listener, connect, listen
 from handclasp.io.tls_socket import TlsSocket
@@ -28,6 +28,7 @@ __all__ = [
     "ClientConfig",
     "ClientConnection",
     "ConfigError",
+    "DeliveryUncertain",
     "HandclaspError",
     "Identity",
     "Limits",

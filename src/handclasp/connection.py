@@ -170,6 +170,19 @@ class Connection(Engine):
         return None if self._error is None else anew(self._error).with_traceback(None)
 
     @property
+    def unused_data(self) -> bytes:
+        """Bytes that came behind the peer's close_notify; they are no part of the connection.
+
+        As many as `limits.buffered_bytes` are kept; whoever goes on in clear text reads no further than that.
+        """
+        return bytes(self._unused)
+
+    @property
+    def bytes_wanted(self) -> int:
+        """Bytes that are missing of the record that comes next, or of its header; to read no further than it."""
+        return self._records.bytes_wanted
+
+    @property
     def peer_closed(self) -> bool:
         """Whether the peer has said close_notify."""
         return self._peer_closed

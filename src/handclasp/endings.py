@@ -10,6 +10,8 @@ from handclasp.wire.iana import AlertDescription
 __all__ = [
     "AlreadyStarted",
     "ConnectionClosed",
+    "DeliveryUncertain",
+    "DeliveryWarning",
     "HandshakePending",
     "NotStarted",
     "PeerAlert",
@@ -42,6 +44,16 @@ class Truncated(HandclaspError, ConnectionResetError):
     def __init__(self, message: str = "") -> None:
         super().__init__(message)
         self.errno = errno.ECONNRESET
+
+
+class DeliveryUncertain(HandclaspError, ConnectionError):
+    """A connection was closed, and the peer's system has not acknowledged all that was sent before."""
+
+    mend = "Give close more time (settimeout), or let the peer say in its protocol that it has all."
+
+
+class DeliveryWarning(RuntimeWarning):
+    """The same where no call is left that could raise it: a socket that does not block, one that nobody closed."""
 
 
 class ConnectionClosed(UsageError):

@@ -83,6 +83,7 @@ class Engine:
         "_records_sent",
         "_side",
         "_started",
+        "_unused",
         "_wait",
         "_write_closed",
         "established",
@@ -107,6 +108,8 @@ class Engine:
         self._error: Exception | None = None
         self._started = self._peer_closed = self._write_closed = False
         self._counts: dict[str, int] = {}
+        self._unused = b""
+        """What came behind the peer's close_notify."""
         self._owes_key_update = False
         """Whether the peer waits for a KeyUpdate of ours; one answers all that were asked for till then."""
         self._records_sent = 0
@@ -223,8 +226,9 @@ class Engine:
     # Incoming.
 
     def _receive(self, data: bytes | bytearray | memoryview) -> None:
-        if self._peer_closed:
-            return  # nothing after close_notify counts (RFC 8446, 6.1)
+        if self._peer_closed:  # nothing after close_notify counts (RFC 8446, 6.1)
+            self._unused += bytes(data[: max(self._config.limits.buffered_bytes - len(self._unused), 0)])
+            return
         self._records.feed(data)
         if self._pending is None:
             self._pump()
@@ -347,6 +351,7 @@ class Engine:
         if self.established is None:
             raise PeerAlert(AlertDescription.CLOSE_NOTIFY, True)
         self._peer_closed = True
+        self._unused = self._records.take_input()
         if self._observer is not None:
             self._observer(Closed("received"))
         self._events.append(PeerClosed())

@@ -209,6 +209,19 @@ class RecordLayer:
         """Bytes taken and not yet read."""
         return len(self._input) - self._position + len(self.handshake_in)
 
+    @property
+    def bytes_wanted(self) -> int:
+        """Bytes that are missing of the next record, or of its header."""
+        data, at = self._input, self._position
+        missing = at + RECORD_HEADER_SIZE - len(data)
+        return missing if missing > 0 else max(missing + (data[at + 3] << 8 | data[at + 4]), 1)
+
+    def take_input(self) -> bytes:
+        """What was taken and not yet read, to be read by somebody else."""
+        rest = bytes(memoryview(self._input)[self._position :])
+        self._input, self._position = b"", 0
+        return rest
+
     def next_record(self) -> tuple[int, bytes] | None:
         """Content type and plaintext of the next record; None until one is there whole."""
         data, at = self._input, self._position

@@ -1,4 +1,4 @@
-"""Bytes on their way out of one socket, in order, whoever brings them.
+"""Bytes on their way out of one connection, in order, whoever brings them.
 
 A reader has to answer now and then (a KeyUpdate, an alert), and must never wait for that: where both sides
 send much at once, two readers that wait for the other to read wait for ever. So a writer waits until all is
@@ -7,29 +7,32 @@ sent, while a reader sends what goes at once and leaves the rest to whoever come
 
 from __future__ import annotations
 
-import select
-import socket
 import threading
 from collections import deque
 
-__all__ = ["Outgoing", "wait_for"]
+from handclasp.io.transport import DONT_WAIT, Deadline, SocketTransport, StreamTransport, out_of_time, time_left
 
-AT_ONCE = getattr(socket, "MSG_DONTWAIT", 0)
+__all__ = ["Outgoing", "take_turn"]
 
 
 class Outgoing:
-    """The bytes that wait to be sent over a socket."""
+    """The bytes that wait to be sent."""
 
-    __slots__ = ("_queue", "_sock", "_turn")
+    __slots__ = ("_queue", "_transport", "_turn")
 
-    def __init__(self, sock: socket.socket) -> None:
-        self._sock = sock
+    def __init__(self, transport: SocketTransport | StreamTransport) -> None:
+        self._transport = transport
         self._queue: deque[memoryview] = deque()
         self._turn = threading.Lock()
         """Held by the one who sends; only it changes the head of the queue."""
 
     def __len__(self) -> int:
         return sum(map(len, self._queue))
+
+    @property
+    def waiting(self) -> bool:
+        """Whether bytes wait, be it that somebody is sending them."""
+        return bool(self._queue)
 
     @property
     def stuck(self) -> bool:
@@ -44,47 +47,61 @@ class Outgoing:
         """Forget what waits: the peer takes no more."""
         self._queue.clear()
 
-    def flush(self) -> None:
-        """Send all, and wait for it as long as the socket's timeout says; what is left then stays."""
+    def take_all(self, deadline: Deadline) -> list[memoryview]:
+        """Hand what waits over to somebody else, once nobody is sending it."""
+        take_turn(self._turn, deadline)
+        try:
+            waiting = list(self._queue)
+            self._queue.clear()
+            return waiting
+        finally:
+            self._turn.release()
+
+    def flush(self, deadline: Deadline, fresh: bool = True) -> None:
+        """Send all, and wait for it until the deadline; what is left then stays.
+
+        `fresh`: the call has not waited yet, so that the socket's own timeout holds for the first wait.
+        """
         while self._queue:
-            with self._turn:
+            take_turn(self._turn, deadline)
+            try:
                 while self._queue:
-                    self._send_first(0)
+                    first = self._queue[0]
+                    self._sent(first, self._transport.send(first, deadline, fresh))
+                    fresh = False
+            finally:
+                self._turn.release()
 
     def flush_some(self) -> None:
         """Send what goes without waiting. Another who is sending takes ours along."""
+        transport = self._transport
+        if isinstance(transport, StreamTransport):
+            return
         # Whoever gives its turn back looks again, so that nothing is left which came in between.
         while self._queue and self._turn.acquire(blocking=False):
             try:
                 while self._queue:
-                    if not wait_for(self._sock, write=True, timeout=0)[1]:
+                    first = self._queue[0]
+                    sent = transport.send_at_once(first)
+                    if not sent:
                         return
-                    self._send_first(AT_ONCE)
+                    self._sent(first, sent)
             finally:
                 self._turn.release()
 
-    def _send_first(self, flags: int) -> None:
-        first = self._queue[0]
-        sent = self._sock.send(first, flags)
+    def _sent(self, first: memoryview, sent: int) -> None:
+        if not self._queue or self._queue[0] is not first:
+            return  # given up meanwhile
         if sent == len(first):
             self._queue.popleft()
         else:
             self._queue[0] = first[sent:]
 
 
-def wait_for(sock: socket.socket, *, read: bool = True, write: bool, timeout: float | None) -> tuple[bool, bool]:
-    """Wait until a socket can be read or written, as asked; (readable, writable), neither after the timeout.
-
-    A closed or broken socket is both: the call that follows tells what is wrong with it.
-    """
-    if sock.fileno() < 0:
-        return True, True
-    if not hasattr(select, "poll"):
-        ready = select.select([sock] if read else [], [sock] if write else [], [], timeout)
-        return bool(ready[0]), bool(ready[1])
-    poller = select.poll()
-    poller.register(sock, (select.POLLIN if read else 0) | (select.POLLOUT if write else 0))
-    found = poller.poll(None if timeout is None else timeout * 1000)
-    flags = found[0][1] if found else 0
-    broken = bool(flags & (select.POLLERR | select.POLLHUP | select.POLLNVAL))
-    return broken or bool(flags & select.POLLIN), broken or bool(flags & select.POLLOUT)
+def take_turn(turn: threading.Lock, deadline: Deadline) -> None:
+    """Acquire a lock that another thread may hold while it waits for the peer; raises when the deadline comes first."""
+    if turn.acquire(blocking=False):
+        return
+    left = time_left(deadline)
+    if deadline == DONT_WAIT or not turn.acquire(timeout=-1 if left is None else left):
+        raise out_of_time(deadline)

@@ -26,15 +26,31 @@ __all__ = ["Listener", "connect", "listen"]
 Address = tuple[Any, ...]
 
 
+HANDSHAKE_TIMEOUT = 30.0
+"""Seconds for a handshake as a whole, unless others are given."""
+
+
 class Listener:
-    """A listening socket whose connections are TLS."""
+    """A listening socket whose connections are TLS.
+
+    Made from a socket of yours, its `accept` does no handshake: the first call on the connection that reads or writes
+    does it, in whatever thread that is. So it can take the place of a server's socket, as in
+    `server.socket = Listener(server.socket, config)`, and no client keeps the others waiting or ends the server.
+    With `handshake_on_accept`, as `listen` has it, `accept` does the handshake and raises what went wrong in it.
+    """
 
     def __init__(
-        self, sock: socket.socket, config: ServerConfig, *, answer: Callable[[Any], Any] | None = None
+        self,
+        sock: socket.socket,
+        config: ServerConfig,
+        *,
+        answer: Callable[[Any], Any] | None = None,
+        handshake_on_accept: bool = False,
     ) -> None:
         self._sock = sock
         self.config = config
         self._answer = answer
+        self.handshake_on_accept = handshake_on_accept
 
     def __reduce__(self) -> NoReturn:
         refuse_copies(self)
@@ -55,31 +71,40 @@ class Listener:
         """The address that it listens on."""
         return self._sock.getsockname()
 
-    def accept_raw(self, *, observer: Observer | None = None) -> tuple[TlsSocket, Any]:
-        """The next connection, its handshake yet to be done: call `do_handshake` in a thread of its own.
+    def accept(
+        self, *, timeout: float | None = HANDSHAKE_TIMEOUT, observer: Observer | None = None
+    ) -> tuple[TlsSocket, Any]:
+        """The next connection, and the peer's address.
 
-        So no client that is slow in its handshake keeps the others waiting, as with `accept` it does.
+        `timeout` in seconds is for the handshake as a whole, whenever it is done; after it there is none. With
+        `handshake_on_accept` raises the error that ended it, an `OSError`: a server then goes on with the next.
         """
         sock, address = self._sock.accept()
-        return self.wrap(sock, observer=observer), address
+        tls = self.wrap(sock, observer=observer, timeout=timeout)
+        return (_shaken(tls, timeout) if self.handshake_on_accept else tls), address
 
-    def accept(self, *, timeout: float | None = 30.0, observer: Observer | None = None) -> tuple[TlsSocket, Any]:
-        """The next connection, its handshake done; raises the error that ended it.
-
-        `timeout` in seconds is for the handshake as a whole; after it there is none. A server of many clients
-        uses `accept_raw`.
-        """
+    def accept_raw(
+        self, *, timeout: float | None = HANDSHAKE_TIMEOUT, observer: Observer | None = None
+    ) -> tuple[TlsSocket, Any]:
+        """The next connection, its handshake yet to be done, by `do_handshake` or the first call that needs it."""
         sock, address = self._sock.accept()
-        return _shaken(self.wrap(sock, observer=observer), timeout), address
+        return self.wrap(sock, observer=observer, timeout=timeout), address
 
-    def wrap(self, sock: socket.socket, *, observer: Observer | None = None) -> TlsSocket:
-        """TLS over an accepted socket, its handshake yet to be done."""
+    def wrap(
+        self, sock: Any, *, observer: Observer | None = None, timeout: float | None = HANDSHAKE_TIMEOUT
+    ) -> TlsSocket:
+        """TLS over an accepted socket, or whatever carries bytes, its handshake yet to be done."""
         _no_delay(sock)
-        return TlsSocket(sock, ServerConnection(self.config, observer=observer), answer=self._answer)
+        connection = ServerConnection(self.config, observer=observer)
+        return TlsSocket(sock, connection, answer=self._answer, handshake_timeout=timeout)
 
     def settimeout(self, seconds: float | None) -> None:
         """Seconds that `accept` waits for a connection; None: for ever."""
         self._sock.settimeout(seconds)
+
+    def gettimeout(self) -> float | None:
+        """The same seconds."""
+        return self._sock.gettimeout()
 
     def fileno(self) -> int:
         """The descriptor of the socket below."""
@@ -91,38 +116,41 @@ class Listener:
 
 
 def connect(
-    address: Address | socket.socket,
+    address: Address | Any,
     config: ClientConfig | None = None,
     *,
     server_name: str | None = None,
-    timeout: float | None = 30.0,
+    timeout: float | None = HANDSHAKE_TIMEOUT,
     observer: Observer | None = None,
     answer: Callable[[Any], Any] | None = None,
 ) -> TlsSocket:
     """Connect to `(host, port)`, or use a connected socket, and do the handshake.
 
-    Without a config the system's authorities are trusted. `server_name` is the host unless it is
-    given; over a socket of yours it has to be. `timeout` in seconds is for the connection to each
-    address of the host, and for the handshake as a whole; after it there is none. Raises `OSError`
-    for the network, the error of the handshake for TLS, and `UsageError` for a name that is none.
+    Instead of a socket anything with `recv`, `sendall` and `close` will do, such as another `TlsSocket` that leads to
+    a proxy. Without a config the system's authorities are trusted. `server_name` is the host unless it is given; over
+    a socket of yours it has to be. `timeout` in seconds is for the connection to each address of the host, and for the
+    handshake as a whole, which a timeout of your socket may shorten; your socket keeps its own, and one made here has
+    none. Raises `OSError` for the network, the error of the handshake for TLS (which is an `OSError` too), and
+    `UsageError` for a name that is none. A socket of yours is closed where the handshake fails.
     """
+    ours = isinstance(address, tuple)
     if server_name is None:
-        if isinstance(address, socket.socket):
+        if not ours:
             raise UsageError("server_name: name the server when you bring the socket yourself.")
         server_name = str(address[0])
     PeerName.of(server_name)  # what is wrong here is told before anybody is called
     config = config or ClientConfig(trust=TrustStore.system())
     connection = ClientConnection(config, server_name=server_name, observer=observer)
-    sock = address if isinstance(address, socket.socket) else _connected(address, timeout)
+    sock: Any = _connected(address, timeout) if ours else address
     _no_delay(sock)
     return _shaken(TlsSocket(sock, connection, answer=answer), timeout)
 
 
 def _shaken(tls: TlsSocket, timeout: float | None) -> TlsSocket:
     """The connection with its handshake done; where that fails, the socket is closed."""
+    own = tls.gettimeout()
     try:
-        tls.settimeout(None)
-        tls.do_handshake(timeout=timeout)
+        tls.do_handshake(timeout=min(timeout, own) if timeout and own else timeout or own)
     except BaseException:
         tls.abort()
         raise
@@ -131,7 +159,9 @@ def _shaken(tls: TlsSocket, timeout: float | None) -> TlsSocket:
 
 def _connected(address: Address, timeout: float | None) -> socket.socket:
     host = str(address[0])
-    return socket.create_connection((host if host.isascii() else normalize_host(host), address[1]), timeout)
+    sock = socket.create_connection((host if host.isascii() else normalize_host(host), address[1]), timeout)
+    sock.settimeout(None)
+    return sock
 
 
 def listen(
@@ -141,14 +171,14 @@ def listen(
     backlog: int = 128,
     answer: Callable[[Any], Any] | None = None,
 ) -> Listener:
-    """Listen on `(host, port)`; port 0 takes a free one."""
+    """Listen on `(host, port)`; port 0 takes a free one. `accept` does the handshake too."""
     family = socket.AF_INET6 if ":" in str(address[0]) else socket.AF_INET
     sock = socket.create_server((str(address[0]), int(address[1])), family=family, backlog=backlog)
-    return Listener(sock, config, answer=answer)
+    return Listener(sock, config, answer=answer, handshake_on_accept=True)
 
 
-def _no_delay(sock: socket.socket) -> None:
+def _no_delay(sock: Any) -> None:
     """Handshake flights are whole messages; waiting to fill packets only delays them."""
-    if sock.family in (socket.AF_INET, socket.AF_INET6):
-        with contextlib.suppress(OSError):  # a broken socket says so when it is used
+    if getattr(sock, "family", None) in (socket.AF_INET, socket.AF_INET6):
+        with contextlib.suppress(OSError, AttributeError):  # a broken socket says so when it is used
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

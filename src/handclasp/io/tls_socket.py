@@ -1,72 +1,73 @@
 """One TLS connection over a socket, with the methods that socket users know.
 
-A peer that goes away without close_notify is a `Truncated` error, never an end of file. Reading
-and writing may go on in two threads at once, however much both sides send; two readers or two
-writers may not. Timeouts and non-blocking sockets are described in docs/sockets.md.
+A peer that goes away without close_notify is a `Truncated` error, never an end of file, unless the config allows it.
+Threads may read and write at once, several of each too. A timeout is how long a call may last. What every way to end
+does, and sockets that do not block, is described in docs/sockets.md.
 """
 
 from __future__ import annotations
 
-import errno
+import contextlib
 import socket
 import threading
 import time
-from collections import deque
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
 from typing import Any, NoReturn, Self
 
 from handclasp.connection import Connection
-from handclasp.endings import Truncated
-from handclasp.errors import HandclaspError, PeerError, UsageError
-from handclasp.events import Asked, DataReceived, Event
-from handclasp.handshake.established import Established
-from handclasp.io.outgoing import Outgoing, wait_for
+from handclasp.endings import DeliveryUncertain, DeliveryWarning
+from handclasp.errors import PeerError, UsageError
+from handclasp.io import closing, left_open
+from handclasp.io.driver import Driver, QuestionUnanswered
+from handclasp.io.outgoing import take_turn
+from handclasp.io.plain_socket import PlainSocket
+from handclasp.io.session_view import SessionView
+from handclasp.io.shape import SocketShape
+from handclasp.io.transport import DONT_WAIT, Deadline, SocketTransport
 from handclasp.pickling import refuse_copies
 from handclasp.record_layer import NotTLS
-from handclasp.wire.iana import CipherSuite, NamedGroup, ProtocolVersion
-from handclasp.x509 import Report
 
-__all__ = ["QuestionUnanswered", "TlsSocket"]
+__all__ = ["QuestionUnanswered", "TlsSocket", "UnreadData"]
 
-RECEIVE_SIZE = 1 << 18
-"""Bytes asked of the transport at once: about sixteen full records."""
-MOST_WAITING = 1 << 20
-"""Bytes that may wait to be sent before no more are read."""
-LINGER = 1.0
-"""Seconds that a peer has to take our alert before the socket is closed."""
 SEND_SIZE = 1 << 17
 """Bytes protected at once; more of them at a time make the allocator give memory back and fetch it anew."""
+MOST_UNREAD = 1 << 20
+"""Bytes that `unwrap` reads and keeps for `recv` while it waits for the peer's close_notify."""
 
 
-class QuestionUnanswered(UsageError):
-    """The config leaves a question to the caller and `answer` was not given."""
+class UnreadData(UsageError):
+    """The peer still sends where `unwrap` waits for its end."""
+
+    mend = 'Read until recv gives b"", then call unwrap again.'
 
 
-class TlsSocket:
-    """A TLS connection over a connected stream socket.
+class TlsSocket(Driver, SessionView, SocketShape):
+    """A TLS connection over a connected stream socket, which is this object's from now on.
 
-    `answer` is asked the questions that the config leaves to its caller (`ask_caller`).
+    Anything else with `recv`, `sendall` and `close` will do. `answer` is asked the questions that the config leaves
+    to its caller (`ask_caller`). Without a `do_handshake` the first call that reads or writes does the handshake,
+    and has `handshake_timeout` seconds for it as a whole, None: as long as the call may last.
     """
 
     def __init__(
-        self, sock: socket.socket, connection: Connection, *, answer: Callable[[Any], Any] | None = None
+        self,
+        sock: Any,
+        connection: Connection,
+        *,
+        answer: Callable[[Any], Any] | None = None,
+        handshake_timeout: float | None = None,
     ) -> None:
-        self._sock = sock
-        self.connection = connection
-        """The engine; its facts are the truth behind this object."""
-        self._answer = answer
-        self._received: deque[bytes] = deque()
+        super().__init__(sock, connection, answer)
+        self._gone = self._started = False
+        self._handshake_timeout = handshake_timeout
+        self._handshake_end: Deadline = None
         self._offset = 0
-        self._ended = False
-        self._started = False
-        self._deadline: float | None = None
-        self._outgoing = Outgoing(sock)
-        self._engine = threading.RLock()
-        """Held while the engine works, never while the network is waited for."""
-        self._reading = threading.Lock()
-        """Held by the one who waits for the peer."""
-        self._io_refs = 0
-        self._closed = False
+        """Bytes of the first in `_received` that were taken."""
+        self._shaking, self._writing = threading.Lock(), threading.Lock()
+        """Held by the one who does the handshake, or writes, and may wait for the peer."""
+        self._generation = left_open.Generation.now
+        left_open.register(self)
 
     def __repr__(self) -> str:
         return f"<TlsSocket {self.connection!r}>"
@@ -83,76 +84,62 @@ class TlsSocket:
         else:
             self.abort()
 
+    def __del__(self) -> None:
+        if getattr(self, "_gone", True) or self.fileno() < 0:
+            return
+        farewell = self.left_open()
+        if farewell is not None and not farewell.advance():
+            left_open.later(farewell)
+        if self._generation == left_open.Generation.now:
+            warnings.warn(f"unclosed {self!r}", ResourceWarning, stacklevel=2, source=self)
+
     # The handshake.
 
     def do_handshake(self, *, timeout: float | None = None) -> None:
         """Run the handshake to its end; raises the error that ended it, after the alert went out.
 
-        `timeout` in seconds is for the handshake as a whole, however often the peer sends a byte; None leaves
-        each wait to the socket's own timeout. After a `TimeoutError` or `BlockingIOError` call it again to go on.
+        `timeout` in seconds is for the handshake as a whole, however often the peer sends a byte, and whether the
+        socket blocks or not; None: as long as a call may last. After a `TimeoutError` or `BlockingIOError` call it
+        again to go on.
         """
-        before = self._sock.gettimeout()
-        self._deadline = None if timeout is None else time.monotonic() + timeout
+        self._shake(self._deadline() if timeout is None else time.monotonic() + timeout)
+
+    def _shake(self, deadline: Deadline) -> None:
         try:
-            if not self._started:
-                self._started = True
-                self._take(self._step(self.connection.start))
-            while self.connection.handshaking:
-                self._receive()
-            self._heed_deadline()
-            self._flush()
-        finally:
-            if self._deadline is not None:
-                self._deadline = None
-                if self._sock.fileno() >= 0:
-                    self._sock.settimeout(before)
+            take_turn(self._shaking, deadline)
+            try:
+                if self.connection.established is not None:
+                    return
+                self._raise_if_failed()
+                if not self._started:
+                    self._started = True
+                    self._take(self._step(self.connection.start))
+                while self.connection.handshaking:
+                    self._flush(deadline, fresh=False)
+                    self._receive(deadline, fresh=False)
+                self._flush(deadline, fresh=False)
+            finally:
+                self._shaking.release()
+        except TimeoutError:
+            raise TimeoutError("The handshake took too long.") from None
 
-    @property
-    def session(self) -> Established:
-        """What the handshake agreed on; raises `UsageError` before it is done."""
-        established = self.connection.established
-        if established is None:
-            raise UsageError("The handshake is not done.")
-        return established
-
-    @property
-    def version(self) -> ProtocolVersion:
-        """The protocol's version."""
-        return self.session.version
-
-    @property
-    def cipher_suite(self) -> CipherSuite:
-        """The cipher suite."""
-        return self.session.cipher_suite
-
-    @property
-    def group(self) -> NamedGroup | None:
-        """The key exchange's group; None where a session was resumed without one."""
-        return self.session.group
-
-    @property
-    def alpn(self) -> str | None:
-        """The application protocol, where one was agreed on."""
-        return self.session.alpn
-
-    @property
-    def resumed(self) -> bool:
-        """Whether an earlier session was resumed."""
-        return self.session.resumed
-
-    @property
-    def peer_report(self) -> Report | None:
-        """The verdict on the peer's certificates; None where it showed none."""
-        return self.session.peer_report
-
-    def export(self, label: bytes, context: bytes | None, length: int) -> bytes:
-        """Keying material for others (RFC 8446, 7.5; RFC 5705)."""
-        return self.connection.export(label, context, length)
+    def _shake_first(self, deadline: Deadline) -> None:
+        """The handshake within another call."""
+        if self.connection.established is not None:
+            return
+        if self._handshake_timeout is not None:
+            if self._handshake_end is None:
+                self._handshake_end = time.monotonic() + self._handshake_timeout
+            elif time.monotonic() >= self._handshake_end:
+                raise TimeoutError("The handshake took too long.")
+            deadline = self._handshake_end if deadline is None else min(deadline, self._handshake_end)
+        self._shake(deadline)
 
     def update_keys(self, *, request_peer: bool = True) -> None:
         """Renew our key, and ask the peer to renew its own (RFC 8446, 4.6.3)."""
-        self._step(lambda: self.connection.update_keys(request_peer=request_peer))
-        self._flush()
+        with self._writer() as deadline:
+            self._step(lambda: self.connection.update_keys(request_peer=request_peer))
+            self._flush(deadline)
 
     # Reading.
 
@@ -164,15 +151,22 @@ class TlsSocket:
         _no_flags(flags)
         if size < 0:
             raise ValueError("negative buffersize in recv")
-        if size == 0 or not self._wait_for_data():
+        if size == 0:
             return b""
-        first, offset = self._received[0], self._offset
-        if len(first) - offset <= size:
-            self._received.popleft()
-            self._offset = 0
-            return first[offset:] if offset else first
-        self._offset = offset + size
-        return first[offset : offset + size]
+        if not self._reading.acquire(blocking=False):
+            take_turn(self._reading, self._deadline())
+        try:
+            if not self._received and not self._wait_for_data():
+                return b""
+            first, offset = self._received[0], self._offset
+            if len(first) - offset <= size:
+                self._received.popleft()
+                self._offset = 0
+                return first[offset:] if offset else first
+            self._offset = offset + size
+            return first[offset : offset + size]
+        finally:
+            self._reading.release()
 
     def recv_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> int:
         """The same into a writable buffer; the answer is the number of bytes, 0 at the end."""
@@ -182,15 +176,20 @@ class TlsSocket:
             raise ValueError(f"nbytes is {nbytes}; the buffer has {len(view)} bytes.")
         size = nbytes or len(view)
         filled = 0
-        while filled < size and (self._received or (not filled and self._wait_for_data())):
-            first = self._received[0]
-            part = min(len(first) - self._offset, size - filled)
-            view[filled : filled + part] = memoryview(first)[self._offset : self._offset + part]
-            filled += part
-            self._offset += part
-            if self._offset == len(first):
-                self._received.popleft()
-                self._offset = 0
+        if not self._reading.acquire(blocking=False):
+            take_turn(self._reading, self._deadline())
+        try:
+            while filled < size and (self._received or (not filled and self._wait_for_data())):
+                first = self._received[0]
+                part = min(len(first) - self._offset, size - filled)
+                view[filled : filled + part] = memoryview(first)[self._offset : self._offset + part]
+                filled += part
+                self._offset += part
+                if self._offset == len(first):
+                    self._received.popleft()
+                    self._offset = 0
+        finally:
+            self._reading.release()
         return filled
 
     def pending(self) -> int:
@@ -198,111 +197,57 @@ class TlsSocket:
         return sum(map(len, self._received)) - self._offset
 
     def _wait_for_data(self) -> bool:
-        with self._reading:
-            while not self._received:
-                if self._ended:
-                    return False
-                if self.connection.error is not None:
-                    raise self.connection.error  # it came with data, which was read first
-                self._receive()
-            return True
-
-    def _receive(self) -> None:
-        """Wait for bytes and let the engine have them; what waits to go out goes meanwhile.
-
-        While much waits nothing is read: a peer that has us answer and takes no answer would fill our memory.
-        """
-        self._heed_deadline()
-        while (full := len(self._outgoing) > MOST_WAITING) or self._outgoing.stuck:
-            timeout = self._sock.gettimeout()
-            readable, writable = wait_for(self._sock, read=not full, write=True, timeout=timeout)
-            if writable:
-                self._send_what_goes()
-            elif full and timeout == 0:
-                raise BlockingIOError(errno.EAGAIN, "Too many bytes wait to be sent.")
-            elif not readable and timeout != 0:
-                raise TimeoutError("timed out")
-            if readable or not writable:
-                break
-        data = self._sock.recv(RECEIVE_SIZE)
-        if data:
-            self._take(self._step(lambda: self.connection.receive_data(data)))
-        elif not self._ended:
-            self._take(self._step(self.connection.receive_eof))
-
-    def _heed_deadline(self) -> None:
-        if self._deadline is not None:
-            left = self._deadline - time.monotonic()
-            if left <= 0:
-                raise TimeoutError("The handshake took too long.")
-            self._sock.settimeout(left)
-
-    def _step(self, step: Callable[[], Any]) -> Any:
-        """Let the engine do something, and send what comes of it; an alert too, where it fails."""
-        try:
-            with self._engine:
-                try:
-                    return step()
-                finally:
-                    self._collect()
-        finally:
-            self._send_what_goes()
-
-    def _collect(self) -> None:
-        data = self.connection.data_to_send()
-        if data:
-            self._outgoing.put(data)
-
-    def _send_what_goes(self) -> None:
-        try:
-            self._outgoing.flush_some()
-        except OSError:
-            self._outgoing.clear()  # the peer takes no more; what it said before tells more than this does
-
-    def _take(self, events: list[Event]) -> None:
-        for event in events:
-            if type(event) is DataReceived:
-                self._received.append(event.data)
-            elif type(event) is Asked:
-                if self._answer is None:
-                    raise QuestionUnanswered(
-                        f"The config leaves {type(event.question).__name__} to the caller; pass `answer`."
-                    )
-                question, reply = event.question, self._answer(event.question)
-                self._take(self._step(lambda: self.connection.answer(question, reply)))  # noqa: B023  # called at once
-        if self.connection.peer_closed:
-            self._ended = True
+        """Whether there is data, and not the end; the caller reads alone."""
+        if self._ended:
+            return False
+        deadline = self._deadline()
+        fresh = self.connection.established is not None
+        self._shake_first(deadline)
+        while not self._received:
+            if self._ended:
+                return False
+            self._raise_if_failed()  # it came with data, which was read first
+            self._receive(deadline, fresh)
+            fresh = False
+        return True
 
     # Writing.
 
     def sendall(self, data: bytes | bytearray | memoryview, flags: int = 0) -> None:
-        """Send all of `data`. A peer that takes no more and said why is a `PeerAlert`, else a `ConnectionError`.
+        """Send all of `data`, in one piece. A peer that takes no more and said why is a `PeerAlert`.
 
         After a `TimeoutError` some of it was sent and some is waiting; how much cannot be told, as with any
-        socket. The connection stays in order: what waits goes first when more is sent.
+        socket. The connection stays in order: what waits goes first when more is sent, or with `flush` or `close`.
         """
         _no_flags(flags)
         view = memoryview(data).cast("B")
-        for at in range(0, len(view), SEND_SIZE):
-            self._seal(view[at : at + SEND_SIZE])
-            self._flush()
+        deadline = self._deadline()
+        take_turn(self._writing, deadline)
+        try:
+            self._shake_first(deadline)
+            for at in range(0, len(view), SEND_SIZE):
+                self._seal(view[at : at + SEND_SIZE])
+                self._flush(deadline, fresh=not at)
+        finally:
+            self._writing.release()
 
     def send(self, data: bytes | bytearray | memoryview, flags: int = 0) -> int:
-        """Send `data`; the answer is how many bytes of it were taken: all, where the socket blocks.
+        """Send `data`; the answer is how many bytes of it were taken: all, where the socket has no timeout.
 
-        A non-blocking socket takes them once nothing waits any more, else raises `BlockingIOError`; what the
-        network does not take at once then waits in `unsent`, to go with the next call or with `flush`.
+        Where it has one, or does not block, up to 128 KiB are taken once nothing of an earlier call waits any more;
+        else that is a `TimeoutError` or `BlockingIOError`. What the network does not take in time waits in `unsent`,
+        and goes with the next call, with `flush` or with `close`.
         """
-        if self._sock.gettimeout() != 0:
+        if self.gettimeout() is None:
             self.sendall(data, flags)
             return memoryview(data).nbytes
         _no_flags(flags)
-        self._outgoing.flush_some()
-        if self._outgoing.stuck:
-            raise BlockingIOError(errno.EAGAIN, "Bytes of an earlier call wait to be sent.")
         part = memoryview(data).cast("B")[:SEND_SIZE]
-        self._seal(part)
-        self._outgoing.flush_some()
+        with self._writer() as deadline:
+            self._flush(deadline)
+            self._seal(part)
+            with contextlib.suppress(TimeoutError, BlockingIOError):
+                self._flush(deadline, fresh=False)
         return len(part)
 
     @property
@@ -312,54 +257,92 @@ class TlsSocket:
 
     def flush(self) -> None:
         """Send what waits."""
-        self._flush()
+        with self._writer() as deadline:
+            self._flush(deadline)
 
-    def _flush(self) -> None:
+    @contextlib.contextmanager
+    def _writer(self) -> Iterator[Deadline]:
+        """Write alone, until the deadline of this call."""
+        deadline = self._deadline()
+        take_turn(self._writing, deadline)
         try:
-            self._outgoing.flush()
-        except ConnectionError:
-            self._outgoing.clear()
-            self._hear_why()
-            raise
-
-    def _hear_why(self) -> None:
-        """The peer takes no more: raise the reason that it gave, if it gave one and nobody else is reading."""
-        if not self._reading.acquire(blocking=False):
-            return
-        try:
-            while not self._ended and wait_for(self._sock, write=False, timeout=0)[0]:
-                self._receive()
-        except HandclaspError as error:
-            if not isinstance(error, Truncated):
-                raise
-        except OSError:
-            return
+            self._shake_first(deadline)
+            yield deadline
         finally:
-            self._reading.release()
-
-    def _seal(self, data: memoryview) -> None:
-        with self._engine:
-            self.connection.send_data(data)
-            self._collect()
+            self._writing.release()
 
     # Ending.
 
     def shutdown(self, how: int = socket.SHUT_WR) -> None:
-        """End one direction or both. `SHUT_WR` says close_notify, and reading goes on; `SHUT_RD` reads no more."""
+        """End one direction or both, in TLS: the socket below stays open until `close`.
+
+        `SHUT_WR` says close_notify, and reading goes on; `SHUT_RD` reads no more. `SHUT_RDWR` does both. Threads that
+        wait in the direction that ends wake up.
+        """
+        deadline = self._deadline()
         if how != socket.SHUT_WR:
             self._ended = True
         if how != socket.SHUT_RD:
-            self._step(self.connection.close)
-        if how == socket.SHUT_WR:
-            self._flush()
+            self._say_goodbye()
+            if not self._writing.locked():
+                self._flush(deadline)
+        if how == socket.SHUT_WR or not isinstance(self._transport, SocketTransport):
+            return
+        if self._reading.locked() or (how == socket.SHUT_RDWR and self._writing.locked()):
+            self._wake(how, deadline)
+
+    def _wake(self, how: int, deadline: Deadline) -> None:
+        """Shut the socket itself, which wakes whoever waits for it.
+
+        Once it reads no more, what comes resets the connection: so what was sent before has to be with the peer.
+        """
+        if not self._writing.locked():
+            end = time.monotonic() + closing.PATIENCE if deadline is None else deadline
+            if not closing.acknowledged_in_time(self._sock, self._goodbye, end):
+                raise DeliveryUncertain("The peer has not yet taken all that was sent; call shutdown again, or close.")
         try:
             self._sock.shutdown(how)
         except OSError:
-            self._hear_why()
+            self._hear_why(deadline)
             raise
 
+    def unwrap(self) -> Any:
+        """End TLS and give the socket back, to go on in clear text (RFC 4217, CCC; the way back from STARTTLS).
+
+        Says close_notify and waits for the peer's; what the peer sent before is still there for `recv`. Where the
+        peer went on in clear text at once, the answer is a `PlainSocket`, which gives those bytes first; else it is
+        the socket itself. Raises `Truncated` where the connection ends instead.
+        """
+        with self._writer() as deadline:
+            self._say_goodbye()
+            self._flush(deadline)
+        take_turn(self._reading, deadline)
+        try:
+            while not self.connection.peer_closed:
+                self._raise_if_failed()
+                if self.pending() > MOST_UNREAD:
+                    raise UnreadData("The peer goes on sending; its close_notify has not come.")
+                # No more than this record: what is behind the last one is not ours to read.
+                self._receive(deadline, fresh=False, size=self.connection.bytes_wanted)
+        finally:
+            self._reading.release()
+        self._gone = self._closed = self._ended = True
+        rest = self.connection.unused_data
+        return PlainSocket(self._sock, rest) if rest else self._sock
+
+    def detach(self) -> int:
+        """The descriptor of the socket below, which stays open; this object is closed and nothing is said."""
+        self._gone = self._closed = self._ended = True
+        number: int = self._sock.detach()
+        return number
+
     def close(self) -> None:
-        """Say close_notify and close the socket, once the files made of it are closed too."""
+        """Say close_notify, and close the socket once the peer has taken all, and no file of `makefile` needs it.
+
+        Waits for that as long as the timeout says, or 30 seconds, and raises `DeliveryUncertain` where something may
+        have been lost (after a `shutdown`, or of a socket that does not block, it is a `DeliveryWarning`). A peer
+        that has all has another 2 seconds to end as well.
+        """
         self._closed = True
         if self._io_refs <= 0:
             self._really_close()
@@ -367,103 +350,59 @@ class TlsSocket:
     def abort(self) -> None:
         """Close the socket and say nothing: the peer sees that something is missing. So ends `with` on an error.
 
-        Where our alert is on its way, the peer has up to a second to take it and go.
+        What was sent, or our alert, has up to 2 seconds to arrive.
         """
         self._closed = True
-        if isinstance(self.connection.error, PeerError) and not isinstance(self.connection.error, NotTLS):
-            self._let_alert_arrive()
-        self._sock.close()
+        if self._gone:
+            return
+        error = self.connection.error
+        alerting = isinstance(error, PeerError) and not isinstance(error, NotTLS)
+        self._end(linger=closing.LINGER if alerting else 0.0, patience=closing.LINGER)
 
-    def _let_alert_arrive(self) -> None:
-        """Read off what still comes: a socket closed over unread bytes resets the connection, and the alert is lost."""
-        deadline = time.monotonic() + LINGER
-        try:
-            self._sock.shutdown(socket.SHUT_WR)
-            while self._sock.gettimeout() != 0 and (left := deadline - time.monotonic()) > 0:
-                self._sock.settimeout(left)
-                if not self._sock.recv(RECEIVE_SIZE):
-                    return
-        except OSError:
-            pass  # the peer is gone, or has not gone in time
+    def left_open(self) -> closing.Farewell | None:
+        """What ends a connection that nobody closed; None: nothing to do, or done.
+
+        What was sent arrives, and no close_notify is said: who forgets a connection may have been cut short himself.
+        """
+        if self._gone:
+            return None
+        self._gone = self._closed = True
+        if not isinstance(self._sock, socket.socket):
+            return None
+        if not self._started or self._generation != left_open.Generation.now:
+            self._sock.close()
+            return None
+        waiting: list[memoryview] = []
+        if isinstance(self._transport, SocketTransport):
+            with contextlib.suppress(BlockingIOError):  # a thread that nobody waits for is sending them
+                waiting = self._outgoing.take_all(DONT_WAIT)
+        end = time.monotonic() + closing.PATIENCE
+        return closing.Farewell(self._sock, waiting, control=0, deadline=end)
 
     def _really_close(self) -> None:
-        if self._sock.fileno() < 0:
+        if self._gone:
             return
-        try:
-            self._step(self.connection.close)
-            if self._outgoing.stuck:
-                self._outgoing.flush()
-        except OSError:
-            pass  # the peer is gone, or takes nothing in time; there is nobody to say it to
-        self._sock.close()
+        stepwise = self.connection.write_closed
+        self._say_goodbye()
+        error = self._end(linger=closing.LINGER, patience=closing.PATIENCE)
+        if error is None or self._told or self.connection.error is not None:
+            return
+        if stepwise:
+            warnings.warn(str(error), DeliveryWarning, stacklevel=3)
+        else:
+            raise error
 
-    def makefile(
-        self,
-        mode: str = "r",
-        buffering: int | None = None,
-        *,
-        encoding: str | None = None,
-        errors: str | None = None,
-        newline: str | None = None,
-    ) -> Any:
-        """A file over the connection; the very function of `socket.socket`."""
-        return socket.socket.makefile(
-            self,  # type: ignore[call-overload]  # a socket in all that the function asks for
-            mode,
-            buffering,
-            encoding=encoding,
-            errors=errors,
-            newline=newline,
+    def _end(self, *, linger: float, patience: float) -> DeliveryUncertain | None:
+        self._gone = self._ended = True
+        if not self._started:
+            self._sock.close()  # of this process: whoever has it from a fork goes on
+            return None
+        farewell, error = closing.end(
+            self._transport, self._outgoing, control=self._goodbye, linger=linger, patience=patience
         )
-
-    def _decref_socketios(self) -> None:
-        """Called by `socket.SocketIO` when a file is closed."""
-        self._io_refs -= 1
-        if self._closed and self._io_refs <= 0:
-            self._really_close()
-
-    # As sockets have it.
-
-    def settimeout(self, seconds: float | None) -> None:
-        """Seconds that one wait for the peer may last; None: for ever."""
-        self._sock.settimeout(seconds)
-
-    def gettimeout(self) -> float | None:
-        """The timeout in seconds."""
-        return self._sock.gettimeout()
-
-    def setblocking(self, flag: bool) -> None:
-        """Whether to wait for the peer at all; see docs/sockets.md for what a socket does that does not."""
-        self._sock.setblocking(flag)
-
-    def getblocking(self) -> bool:
-        """Whether calls wait for the peer."""
-        return self._sock.getblocking()
-
-    def fileno(self) -> int:
-        """The descriptor of the socket below, -1 once closed."""
-        return self._sock.fileno()
-
-    def getpeername(self) -> Any:
-        """The peer's address."""
-        return self._sock.getpeername()
-
-    def getsockname(self) -> Any:
-        """Our own address."""
-        return self._sock.getsockname()
-
-    def setsockopt(self, *arguments: Any) -> None:
-        """Set an option of the socket below."""
-        self._sock.setsockopt(*arguments)
-
-    def getsockopt(self, *arguments: Any) -> Any:
-        """An option of the socket below."""
-        return self._sock.getsockopt(*arguments)
-
-    @property
-    def family(self) -> int:
-        """The address family of the socket below."""
-        return self._sock.family
+        if farewell is not None:
+            left_open.later(farewell)
+        return error
 
 
 def _no_flags(flags: int) -> None:

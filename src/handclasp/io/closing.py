@@ -1,0 +1,238 @@
+"""How a connection ends below TLS: what was accepted arrives, or somebody is told.
+
+A socket that is closed over bytes that nobody read resets the connection (RFC 1122, 4.2.2.13), and what was on its way
+to the peer is lost; a server's tickets, which a client that only writes never reads, are enough. So an end is a
+`Farewell`: send what waits, shut the write side, read on and throw away until the peer has taken all and ended too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import selectors
+import socket
+import sys
+import time
+from collections import deque
+from typing import Any
+
+from handclasp.endings import DeliveryUncertain
+from handclasp.io.outgoing import Outgoing
+from handclasp.io.transport import AT_ONCE, RECEIVE_SIZE, SocketTransport, StreamTransport, deadline_after
+
+__all__ = ["LINGER", "PATIENCE", "Farewell", "acknowledged_in_time", "end", "finish"]
+
+PATIENCE = 30.0
+"""Seconds that a peer has to take what was sent, where the socket has no timeout."""
+LINGER = 2.0
+"""Seconds without a byte, after which a peer that has taken all is waited for no longer."""
+MOST_DISCARDED = 1 << 24
+"""Bytes that are read and thrown away; after them the peer has to live with a reset."""
+SHORT, LONG = 0.001, 0.05
+"""Seconds between two looks at what the peer has acknowledged, of which nothing tells; first, and in the end."""
+
+
+class Farewell:
+    """The end of one connection over a socket of the system's; `advance` it until it is done, then look at `error`.
+
+    `waiting` is what has yet to be sent, `control` how many of the last bytes are no data of the caller's. After the
+    moment `deadline` it is given up; a peer that has all has `linger` seconds to end as well.
+    """
+
+    __slots__ = (
+        "_control",
+        "_deadline",
+        "_discarded",
+        "_ended",
+        "_linger",
+        "_lost",
+        "_quiet",
+        "_shut",
+        "_waiting",
+        "sock",
+    )
+
+    def __init__(
+        self, sock: socket.socket, waiting: list[memoryview], *, control: int, deadline: float, linger: float = LINGER
+    ) -> None:
+        self.sock = sock
+        self._waiting = deque(waiting)
+        self._control = control + 1  # the end itself takes a number in TCP's count
+        self._deadline = deadline
+        self._linger = linger
+        self._shut = self._ended = False
+        self._discarded = self._lost = 0
+        self._quiet = time.monotonic()
+        if sock.fileno() >= 0:
+            sock.setblocking(False)
+
+    def advance(self) -> bool:
+        """Do what can be done without waiting; whether all is done, and the socket closed."""
+        if self.sock.fileno() < 0:
+            return True
+        broken = False
+        try:
+            self._send()
+            self._read_off()
+        except OSError:
+            broken = True  # the peer is gone
+        now = time.monotonic()
+        self._lost = self._undelivered()
+        if self._lost:
+            self._quiet = now
+            over = broken or now >= self._deadline
+        else:
+            served = self._ended or self._discarded >= MOST_DISCARDED or not _can_reset(self.sock)
+            over = broken or served or now - self._quiet >= self._linger or now >= self._deadline
+        if over:
+            self.close()
+        return over
+
+    @property
+    def error(self) -> DeliveryUncertain | None:
+        """What the caller has to know."""
+        if not self._lost:
+            return None
+        return DeliveryUncertain(
+            f"The connection ended before the peer had all that was sent: up to {self._lost} bytes may be missing."
+        )
+
+    @property
+    def events(self) -> int:
+        """What of its socket has to be waited for."""
+        read = not self._ended and self._discarded < MOST_DISCARDED
+        return (selectors.EVENT_READ if read else 0) | (selectors.EVENT_WRITE if self._waiting else 0)
+
+    @property
+    def pause(self) -> float:
+        """Seconds after which to look again in any case."""
+        return LONG if self._lost else min(max(self._quiet + self._linger - time.monotonic(), SHORT), LONG)
+
+    def hurry(self) -> None:
+        """Be done with the next step, whatever that means."""
+        self._deadline = 0.0
+
+    def close(self) -> None:
+        """Close the socket; a thread that reads from it wakes up."""
+        with contextlib.suppress(OSError):
+            socket.socket.shutdown(self.sock, socket.SHUT_RDWR)
+        socket.socket.close(self.sock)
+
+    # The methods of `socket.socket` itself: an `ssl.SSLSocket` below is ended as the socket that it is.
+
+    def _send(self) -> None:
+        while self._waiting:
+            first = self._waiting[0]
+            try:
+                sent = socket.socket.send(self.sock, first, AT_ONCE)
+            except BlockingIOError:
+                return
+            if sent == len(first):
+                self._waiting.popleft()
+            else:
+                self._waiting[0] = first[sent:]
+        if not self._shut:
+            self._shut = True
+            socket.socket.shutdown(self.sock, socket.SHUT_WR)
+
+    def _read_off(self) -> None:
+        while not self._ended and self._discarded < MOST_DISCARDED:
+            try:
+                size = len(socket.socket.recv(self.sock, RECEIVE_SIZE))
+            except BlockingIOError:
+                return
+            self._ended = not size
+            self._discarded += size
+            self._quiet = time.monotonic()
+
+    def _undelivered(self) -> int:
+        known = _unacknowledged(self.sock)
+        if known is None:  # then only the peer's own end tells that it had ours
+            known = 0 if self._ended else self._control + 1
+        return max(sum(map(len, self._waiting)) + known - self._control, 0)
+
+
+def finish(farewells: list[Farewell]) -> None:
+    """Wait until all are done; closes their sockets whatever happens."""
+    pause = SHORT
+    going = farewells
+    try:
+        while going := [one for one in going if not one.advance()]:
+            pause = min(pause * 2, min(one.pause for one in going))
+            wait_for_any(going, pause)
+    finally:
+        for one in farewells:
+            one.close()
+
+
+def wait_for_any(farewells: list[Farewell], seconds: float) -> None:
+    """Wait until one of them can go on, or for so long."""
+    with selectors.DefaultSelector() as selector:
+        for one in farewells:
+            if one.events and one.sock.fileno() >= 0:
+                selector.register(one.sock, one.events)
+        if selector.get_map():
+            selector.select(seconds)
+        else:
+            time.sleep(seconds)
+
+
+def end(
+    transport: SocketTransport | StreamTransport, outgoing: Outgoing, *, control: int, linger: float, patience: float
+) -> tuple[Farewell | None, DeliveryUncertain | None]:
+    """End a connection after its last byte, and wait for it as its timeout says, or `patience` seconds.
+
+    The answer is the farewell that has yet to be finished, where the transport does not block, and what was lost.
+    """
+    timeout = transport.gettimeout()
+    seconds = timeout or patience
+    sock: Any = transport.sock
+    error: DeliveryUncertain | None = None
+    waiting: list[memoryview] = []
+    try:
+        if isinstance(transport, SocketTransport):
+            waiting = outgoing.take_all(deadline_after(0 if timeout == 0 else min(seconds, patience)))
+        else:
+            outgoing.flush(deadline_after(seconds), fresh=False)
+    except OSError as problem:
+        error = DeliveryUncertain(f"Not all was sent before the connection was closed: {problem}")
+    if not isinstance(sock, socket.socket):
+        sock.close()
+        return None, error
+    control += 0 if isinstance(transport, SocketTransport) else 256  # what the layer between added to them
+    farewell = Farewell(sock, waiting, control=control, deadline=time.monotonic() + seconds, linger=linger)
+    if timeout == 0:
+        return (None if farewell.advance() else farewell), error or farewell.error
+    finish([farewell])
+    return None, error or farewell.error
+
+
+def acknowledged_in_time(sock: socket.socket, control: int, deadline: float) -> bool:
+    """Wait until the peer's system has all but the last `control` bytes that were sent; whether it has."""
+    pause = SHORT
+    while (known := _unacknowledged(sock)) is not None and known > control:
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(pause)
+        pause = min(pause * 2, LONG)
+    return True
+
+
+def _can_reset(sock: socket.socket) -> bool:
+    """Whether bytes that come after the end would reset the connection; a local socket's are in the peer's hands."""
+    return sock.family in (socket.AF_INET, socket.AF_INET6)
+
+
+def _unacknowledged(sock: socket.socket) -> int | None:
+    """Bytes sent that the peer's system has not acknowledged, the end counted as one; None where that can't be told."""
+    if not _can_reset(sock):
+        return 0
+    if not sys.platform.startswith("linux"):
+        return None
+    import fcntl
+    import termios
+
+    try:
+        found = fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(4))
+    except OSError:
+        return None
+    return int.from_bytes(found, sys.byteorder)

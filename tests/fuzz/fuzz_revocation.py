@@ -8,11 +8,14 @@ from __future__ import annotations
 import datetime
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from cryptography import x509
 
 from handclasp.ca import Authority
+from handclasp.x509 import DEFAULT, Purpose, RevocationMode, RevocationSources, verify
 from handclasp.x509.crl import Crl, MalformedCrl
 from handclasp.x509.errors import BadStaple
 from handclasp.x509.ocsp import check_response
@@ -23,18 +26,26 @@ __all__ = ["one_input"]
 NOW = datetime.datetime.now(datetime.UTC)
 ROOT = Authority.root("Fuzz Root")
 LEAF = ROOT.server("localhost").certificate
+REQUIRED = replace(DEFAULT, revocation=RevocationMode.REQUIRED)
 REVOKED = [(LEAF.serial_number, NOW, x509.ReasonFlags.key_compromise)]
 
 
 def one_input(data: bytes) -> None:
     """Judge one input; raises where something is wrong with us."""
+    lists: list[Crl] = []
     try:
-        for crl in Crl.load_all(data):
+        lists += Crl.load_all(data)
+        for crl in lists:
             found = crl.find(LEAF.serial_number, ROOT.certificate.subject_canonical)
             if found is None and crl.signed_by(ROOT.certificate):
                 raise AssertionError("a changed list is believed and hides a revocation")
     except MalformedCrl:
         pass
+    at: dict[str, Any] = {"at": NOW, "purpose": Purpose.SERVER_AUTH, "name": "localhost"}
+    if verify(
+        [LEAF], trust=ROOT.trust, policy=REQUIRED, revocation=RevocationSources(lists), staple=data, **at
+    ).accepted:
+        raise AssertionError("a revoked certificate is accepted")
     try:
         status = check_response(data, LEAF, ROOT.certificate, NOW)
     except BadStaple:

@@ -26,7 +26,7 @@ from handclasp.errors import UsageError
 from handclasp.wire.iana import NamedGroup
 from handclasp.x509 import DEFAULT, WEB, Certificate, Purpose, Report, TrustStore, Verdict, verify
 from handclasp.x509 import errors as e
-from handclasp.x509.certificate import LARGE, MAX_SIZE, interned
+from handclasp.x509.certificate import MAX_SIZE
 from handclasp.x509.der import after, content_of, oid_text
 from handclasp.x509.verify import REMEMBERED_PATHS, REMEMBERED_SIZE
 
@@ -289,13 +289,6 @@ def test_a_verdict_that_would_take_much_memory_is_not_remembered() -> None:
         assert first.accepted
         assert (judge(*chain, trust=trust) is first) == kept
         assert (len(first.paths) > REMEMBERED_PATHS) == (chain[1] == bait)
-
-
-def test_a_certificate_that_is_very_large_is_not_kept_parsed() -> None:
-    small, large = resigned(GOOD.chain[1]), resigned(GOOD.chain[1], junk_of(LARGE))
-    assert interned(small) is interned(small)
-    assert interned(large) == interned(large)
-    assert interned(large) is not interned(large)
 
 
 def junk_of(size: int) -> x509.UnrecognizedExtension:

@@ -20,7 +20,7 @@ from handclasp.wire.iana import CertificateStatusType, NamedGroup, ProtocolVersi
 from handclasp.wire.messages import Finished
 from handclasp.wire.messages12 import CertificateStatus
 from handclasp.x509 import CertificateError
-from handclasp.x509.certificate import MAX_SIZE, interned
+from handclasp.x509.certificate import shared
 from handclasp.x509.text import listed
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def check_chain_size(side: Side[Any], chain: Sequence[bytes]) -> tuple[bytes, ..
     size = sum([len(one) for one in chain])
     if size > limits.certificate_chain_size:
         raise ChainTooLong(f"The peer's certificates have {size} bytes; the limit is {limits.certificate_chain_size}.")
-    return tuple([interned(one).der if len(one) <= MAX_SIZE else one for one in chain])
+    return tuple([shared(one) for one in chain])
 
 
 def ocsp_of(status: OCSPStatus | CertificateStatus) -> bytes:

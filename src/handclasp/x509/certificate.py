@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
-from functools import lru_cache
 from typing import Any, Generic, NamedTuple, TypeVar, overload
+from weakref import WeakValueDictionary
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from handclasp.x509.der import after, content_of, element, oid_text
 from handclasp.x509.errors import MalformedCertificate
+from handclasp.x509.kept import Kept
 from handclasp.x509.pem import blocks
 from handclasp.x509.quiet import is_plain, quietly, serial_at
 from handclasp.x509.text import shortened
@@ -32,6 +33,8 @@ __all__ = [
     "canonical_name",
     "date_text",
     "interned",
+    "keep_accepted",
+    "shared",
 ]
 
 UNREAD = "(not parsed)"
@@ -334,21 +337,18 @@ def date_text(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(" ", "seconds")[:19] + " UTC"
 
 
-CANONICAL_NAMES = 1024
-"""Names kept in canonical form: an authority's stands in each certificate that it issued."""
-CANONICAL_SIZE = 1024
-"""Bytes of the longest of them."""
-_canonical_names: dict[bytes, tuple[Any, ...]] = {}
+NAMES_KEPT = 1 << 16
+"""Bytes of names kept in canonical form, which takes up to forty times as many: an authority's stands in each
+certificate that it issued."""
+_canonical_names: Kept[bytes, tuple[Any, ...]] = Kept(NAMES_KEPT)
 
 
 def _canonical(der: bytes, parse: Callable[[], x509.Name]) -> tuple[Any, ...]:
     known = _canonical_names.get(der)
     if known is None:
         known = canonical_name(parse())
-        if len(_canonical_names) >= CANONICAL_NAMES:
-            _canonical_names.clear()
-        if len(der) <= CANONICAL_SIZE:
-            _canonical_names[der] = known
+        if len(der) <= NAMES_KEPT // 64:
+            _canonical_names.keep(der, known, len(der))
     return known
 
 
@@ -375,15 +375,31 @@ def oid_pairs(der: bytes) -> Iterator[tuple[str, str]]:
         at = after(outer, at)
 
 
-SMALL, LARGE = 1 << 11, 1 << 14
-"""Bytes of certificates that are kept parsed: of a thousand small ones, of a hundred large ones."""
+KEPT = 1 << 20
+"""Bytes of certificates that are kept parsed, which takes some ten times as many."""
+LARGE = 1 << 14
+"""Bytes of the longest of them."""
+_alive: WeakValueDictionary[bytes, Certificate] = WeakValueDictionary()
+_accepted: Kept[bytes, Certificate] = Kept(KEPT)
 
 
 def interned(der: bytes) -> Certificate:
-    """The one `Certificate` of these bytes, so that each is parsed once; one that is very large is parsed each time."""
-    size = len(der)
-    return _small(der) if size <= SMALL else _large(der) if size <= LARGE else Certificate(der)
+    """The one `Certificate` of these bytes as long as somebody has it, so that each is parsed once."""
+    found = _alive.get(der)
+    if found is None:
+        found = Certificate(der)
+        found = _alive.setdefault(found.der, found)
+    return found
 
 
-_small = lru_cache(maxsize=1024)(Certificate)
-_large = lru_cache(maxsize=128)(Certificate)
+def shared(der: bytes) -> bytes:
+    """The same bytes as a `Certificate` at hand has them, so that they are in memory once."""
+    found = _alive.get(der)
+    return der if found is None else found.der
+
+
+def keep_accepted(path: Iterable[Certificate]) -> None:
+    """Keep these parsed, which some authority vouches for: what a stranger sends is gone with the connection."""
+    for one in path:
+        if len(one.der) <= LARGE:
+            _accepted.keep(one.der, one, len(one.der))

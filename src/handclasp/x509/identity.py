@@ -23,6 +23,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from handclasp.crypto.signatures import schemes_for
 from handclasp.errors import UsageError
 from handclasp.wire.iana import ProtocolVersion, SignatureScheme
+from handclasp.x509.answers import MalformedResponse, single_responses
 from handclasp.x509.certificate import Certificate, interned
 from handclasp.x509.checks import EKU
 from handclasp.x509.der import after, element
@@ -40,7 +41,6 @@ from handclasp.x509.keys import (
 )
 from handclasp.x509.names import Identities, PeerName, matches
 from handclasp.x509.policy import DEFAULT, Purpose
-from handclasp.x509.revocation import MOST_DAYS, MalformedResponse, single_responses
 from handclasp.x509.rounds import TooMuchWork, check_rounds
 
 if TYPE_CHECKING:
@@ -161,8 +161,7 @@ def _brought(kind: type[Identity], chain: tuple[Certificate, ...], key: Any, *mo
 def end_of(response: bytes) -> float:
     """When the first answer in an OCSP response ends to be believed, in seconds since 1970."""
     try:
-        found = single_responses(response)
-        return min(((one.next_update_utc or one.this_update_utc + MOST_DAYS).timestamp() for one in found), default=inf)
+        return min((one.until.timestamp() for one in single_responses(response)), default=inf)
     except MalformedResponse:
         return inf
 

@@ -9,7 +9,7 @@ import hashlib
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -18,13 +18,14 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509 import ocsp
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
+from handclasp.x509.answers import Answer, read_answers, single_responses
 from handclasp.x509.certificate import Certificate, canonical_name, interned
 from handclasp.x509.checks import Findings, check_signer_path
 from handclasp.x509.crl import HOLD, is_meant
 from handclasp.x509.errors import BadStaple
 from handclasp.x509.policy import DEFAULT, VerificationPolicy
 from handclasp.x509.quiet import quietly
-from handclasp.x509.revocation import MOST_DAYS, SKEW, RevocationStatus, Status, single_responses
+from handclasp.x509.revocation import RevocationStatus, Status
 
 __all__ = ["check_response", "is_about", "make_request", "must_staple"]
 
@@ -79,7 +80,7 @@ def check_response(
         signer = _signer(response, delegates)
         if nonce is not None and not _has_nonce(response, nonce):
             raise BadStaple("The OCSP response has not the nonce of the request: it may be an old one.")
-        status = _worst([one for one in response.responses if _is_about(one, certificate, issuer)], at)
+        status = _worst([one for one in read_answers(response) if _is_about(one, certificate, issuer)], at)
         return replace(status, until=min(status.until, signer.not_after.timestamp()))
     except BadStaple:
         raise
@@ -89,11 +90,11 @@ def check_response(
 
 def is_about(der: bytes, certificate: Certificate) -> bool:
     """Whether a response answers for a certificate, whoever signed it; raises `MalformedResponse`."""
-    for one in single_responses(der):
-        name = hashlib.new(one.hash_algorithm.name, certificate.issuer).digest()
-        if one.serial_number == certificate.serial_number and one.issuer_name_hash == name:
-            return True
-    return False
+    return any(
+        one.serial_number == certificate.serial_number
+        and one.issuer_name_hash == _hashed(one.hash_name, certificate.issuer)
+        for one in single_responses(der)
+    )
 
 
 def _has_nonce(response: ocsp.OCSPResponse, nonce: bytes) -> bool:
@@ -105,7 +106,7 @@ def _has_nonce(response: ocsp.OCSPResponse, nonce: bytes) -> bool:
     return found in (nonce, b"\x04" + bytes((len(nonce),)) + nonce)
 
 
-def _worst(answers: list[Any], at: datetime) -> RevocationStatus:
+def _worst(answers: list[Answer], at: datetime) -> RevocationStatus:
     """Of several answers about one certificate the worst, in any order; raises `BadStaple` where none counts."""
     found, outdated = [], BadStaple("The OCSP response is about another certificate.")
     for one in answers:
@@ -120,33 +121,37 @@ def _worst(answers: list[Any], at: datetime) -> RevocationStatus:
     raise outdated
 
 
-def _status(one: Any, at: datetime) -> RevocationStatus:
+def _status(one: Answer, at: datetime) -> RevocationStatus:
     """What an answer says at this time: one that has ended clears nobody, and whom it revokes is revoked.
 
     But for a hold, which may have been lifted (RFC 5280, 5.3.1).
     """
-    until = one.next_update_utc or one.this_update_utc + MOST_DAYS
-    revoked = one.certificate_status is ocsp.OCSPCertStatus.REVOKED
-    reason = one.revocation_reason.value if revoked and one.revocation_reason is not None else "unspecified"
-    ended = at > until
-    if at < one.this_update_utc - SKEW or (ended and not (revoked and reason != HOLD)):
-        span = f"{one.this_update_utc:%Y-%m-%d %H:%M:%S} to {until:%Y-%m-%d %H:%M:%S} UTC"
+    revoked, until, ended = one.status is ocsp.OCSPCertStatus.REVOKED, one.until, at > one.until
+    if at.timestamp() < one.begins or (ended and not (revoked and one.reason != HOLD)):
+        span = f"{one.this_update:%Y-%m-%d %H:%M:%S} to {until:%Y-%m-%d %H:%M:%S} UTC"
         raise BadStaple(f"The OCSP response is of {span}; it is {at.astimezone(UTC):%Y-%m-%d %H:%M:%S} now.")
     if revoked:
-        why = f"revoked: {reason}" + (", by a response that has ended" if ended else "")
+        why = f"revoked: {one.reason}" + (", by a response that has ended" if ended else "")
         return RevocationStatus(Status.REVOKED, why, until.timestamp())
-    if one.certificate_status is ocsp.OCSPCertStatus.GOOD:
+    if one.status is ocsp.OCSPCertStatus.GOOD:
         return RevocationStatus(Status.GOOD, "good by an OCSP response", until.timestamp())
     return RevocationStatus(Status.UNKNOWN, "its OCSP responder does not know it", until.timestamp())
 
 
-def _is_about(one: Any, certificate: Certificate, issuer: Certificate) -> bool:
+def _is_about(one: Answer, certificate: Certificate, issuer: Certificate) -> bool:
     if one.serial_number != certificate.serial_number:
         return False
-    name = one.hash_algorithm.name
     # The same name may be written otherwise above and below; the hash is of the one below (RFC 6960, 4.1.1).
-    names = [hashlib.new(name, der).digest() for der in (certificate.issuer, issuer.subject)]
-    return one.issuer_name_hash in names and bool(one.issuer_key_hash == hashlib.new(name, _key_bits(issuer)).digest())
+    names = [_hashed(one.hash_name, der) for der in (certificate.issuer, issuer.subject)]
+    return one.issuer_name_hash in names and one.issuer_key_hash == _hashed(one.hash_name, _key_bits(issuer))
+
+
+def _hashed(name: str, data: bytes) -> bytes | None:
+    """None where this machine has no such hash."""
+    try:
+        return hashlib.new(name, data).digest()
+    except ValueError:
+        return None
 
 
 def _key_bits(certificate: Certificate) -> bytes:

@@ -11,15 +11,15 @@ import os
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import Enum
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from cryptography import x509
-from cryptography.x509 import ocsp
 
-from handclasp.errors import ConfigError, UsageError
+from handclasp.errors import ConfigError
+from handclasp.x509.answers import MalformedResponse, single_responses
 from handclasp.x509.certificate import Certificate
 from handclasp.x509.crl import ALL_REASONS, HOLD, REMOVED, Crl, Entry, MalformedCrl, is_meant
 from handclasp.x509.files import files_in, read_regular
@@ -33,21 +33,11 @@ __all__ = [
     "Status",
     "check_revocation",
     "has_signed",
-    "single_responses",
 ]
-
-SKEW = timedelta(minutes=5)
-"""How far the clock of an OCSP responder that answers at once may be ahead of ours."""
-MOST_DAYS = timedelta(days=7)
-"""How long an OCSP response without an end is believed."""
 
 Scope = x509.IssuingDistributionPoint | None
 Signers = Callable[[Crl], Iterable[Certificate]]
 """From a list to those who signed it and may have, beside the issuer of the certificate in question."""
-
-
-class MalformedResponse(UsageError):
-    """Bytes that are no successful OCSP response."""
 
 
 class Status(Enum):
@@ -89,7 +79,7 @@ class RevocationSources:
         for response in self.responses:
             for one in single_responses(response):
                 self._by_serial.setdefault(one.serial_number, []).append(response)
-                begins.add((one.this_update_utc - SKEW).timestamp())
+                begins.add(one.begins)
         self._begins = sorted(begins)
 
     def __repr__(self) -> str:
@@ -134,14 +124,6 @@ class RevocationSources:
         """The last moment before one of them begins to count that does not yet; in seconds since 1970."""
         index = bisect_right(self._begins, at)
         return math.nextafter(self._begins[index], 0) if index < len(self._begins) else math.inf
-
-
-def single_responses(response: bytes) -> list[Any]:
-    """The answers of an OCSP response, one for each certificate; raises `MalformedResponse`."""
-    try:
-        return list(ocsp.load_der_ocsp_response(response).responses)
-    except Exception as error:  # the parser's own errors have no common class
-        raise MalformedResponse(f"An OCSP response does not parse, or says nothing: {error}") from None
 
 
 def check_revocation(

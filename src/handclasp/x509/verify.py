@@ -9,7 +9,6 @@ A chain already judged is remembered until a date in it comes.
 from __future__ import annotations
 
 import math
-from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -18,9 +17,10 @@ from cryptography import x509
 
 from handclasp.errors import UsageError
 from handclasp.x509 import checks
-from handclasp.x509.certificate import MAX_SIZE, Certificate, interned
+from handclasp.x509.certificate import MAX_SIZE, Certificate, interned, keep_accepted
 from handclasp.x509.checks import Findings
 from handclasp.x509.errors import CertificateError, MalformedCertificate, SignatureInvalid, UnknownAuthority
+from handclasp.x509.kept import Kept
 from handclasp.x509.names import Address, Identities, PeerName
 from handclasp.x509.no_path import why_no_path
 from handclasp.x509.policy import DEFAULT, NamePolicy, Purpose, VerificationPolicy
@@ -32,8 +32,10 @@ from handclasp.x509.trust import TrustStore
 
 __all__ = ["verify"]
 
-REMEMBERED = 512
-"""Verdicts kept; the oldest goes first."""
+REMEMBERED = 1 << 21
+"""Bytes of chains and staples whose verdicts are kept; the oldest goes first."""
+VERDICT = 1 << 12
+"""Bytes that a verdict takes itself, at least."""
 REMEMBERED_SIZE = 1 << 15
 """Bytes of chain and staple up to which a verdict is kept; no path needs more."""
 REMEMBERED_PATHS = 8
@@ -41,7 +43,7 @@ REMEMBERED_PATHS = 8
 
 _Key = tuple[tuple[bytes, ...], object, object, int, Purpose, str | Address | PeerName | None, bytes | None, bool]
 """Tokens stand for trust and lists: sources that were replaced are not kept in memory by verdicts of old."""
-_memory: OrderedDict[_Key, tuple[Report, VerificationPolicy]] = OrderedDict()
+_memory: Kept[_Key, tuple[Report, VerificationPolicy]] = Kept(REMEMBERED)
 """The policy is kept with a verdict: while it lives, nothing else has the id that stands for it in the key."""
 
 
@@ -81,19 +83,12 @@ def verify(
     except MalformedCertificate as error:
         return _unread(error)
     report = _judge((leaf, *_readable(ders[1:])), sources, policy, purpose, at, wanted)
-    size = sum(map(len, ders)) + len(staple or b"")
-    if report.accepted and size <= REMEMBERED_SIZE and len(report.paths) <= REMEMBERED_PATHS:
-        _remember(key, report, policy)
+    if report.path is not None:
+        keep_accepted(report.path[:-1])
+        size = sum(map(len, ders)) + len(staple or b"")
+        if size <= REMEMBERED_SIZE and len(report.paths) <= REMEMBERED_PATHS:
+            _memory.keep(key, (report, policy), max(size, VERDICT))
     return report
-
-
-def _remember(key: _Key, report: Report, policy: VerificationPolicy) -> None:
-    _memory[key] = (report, policy)
-    while len(_memory) > REMEMBERED:
-        try:
-            _memory.popitem(last=False)
-        except KeyError:
-            break  # another thread was first
 
 
 def _unread(error: MalformedCertificate) -> Report:

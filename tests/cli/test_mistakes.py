@@ -287,13 +287,12 @@ def test_what_serve_holds_has_limits(world: World, folder: Path) -> None:
         thread.join(10)
 
 
-def test_silent_clients_are_let_go(
-    world: World, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_silent_clients_are_let_go(world: World, capfd: pytest.CaptureFixture[str]) -> None:
     from handclasp.cli import serve
+    from handclasp.cli.places import Limits
 
-    monkeypatch.setattr(serve, "HANDSHAKE_TIMEOUT", 0.1)
-    server = serve.TlsServer(("127.0.0.1", 0), serve.Echo, world.server_config())
+    limits = Limits(handshake_timeout=0.1)
+    server = serve.TlsServer(("127.0.0.1", 0), serve.Echo, world.server_config(), limits=limits)
     thread = threading.Thread(target=server.handle_request)
     thread.start()
     with server, socket.create_connection(server.socket.getsockname()) as silent:

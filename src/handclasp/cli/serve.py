@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
+import errno
 import socket
-import sys
 import threading
+import time
 from dataclasses import replace
 from enum import StrEnum
-from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler
 from pathlib import Path
-from socketserver import BaseRequestHandler, ThreadingTCPServer
+from socketserver import ThreadingTCPServer
 from typing import Annotated, Any
 
 import typer
@@ -19,14 +18,23 @@ import handclasp
 from handclasp.ca import Authority
 from handclasp.cli import show
 from handclasp.cli.files import identity_from, parse_versions, trust_from
+from handclasp.cli.folder import Folder
+from handclasp.cli.pages import Echo, Status, files_of
+from handclasp.cli.places import Limits, Place, Places, Stage
 from handclasp.cli.told import as_line, telling
-from handclasp.explain import StepTrace, explain
+from handclasp.explain import explain
 from handclasp.x509.files import write_whole
 
-__all__ = ["Mode", "TlsServer", "serve"]
+__all__ = ["Echo", "Mode", "Status", "TlsServer", "serve"]
+
+LIMITS = Limits()
 
 PRINTING = threading.Lock()
 """Held while one connection's lines are printed."""
+THREAD = "connection"
+"""The name of the thread of each."""
+PAUSE = 0.1
+"""Seconds until a connection is asked for again that the process could not open."""
 
 
 class Mode(StrEnum):
@@ -51,6 +59,20 @@ def serve(
     tls: Annotated[str, typer.Option(help="Versions, as 1.3 or 1.2,1.3.")] = "1.2,1.3",
     trace: Annotated[bool, typer.Option("--trace", help="Print the steps of each handshake.")] = False,
     save_root: Annotated[Path | None, typer.Option(help="Where to write the root of a certificate made here.")] = None,
+    follow_links: Annotated[
+        bool, typer.Option("--follow-links", help="Serve what links in the directory lead to, outside of it too.")
+    ] = False,
+    max_connections: Annotated[int, typer.Option(min=1, help="Connections at a time.")] = LIMITS.max_connections,
+    max_per_address: Annotated[
+        int, typer.Option(min=1, help="Connections at a time of one address, in IPv6 of 64 bits of one.")
+    ] = LIMITS.max_per_address,
+    max_handshakes: Annotated[
+        int, typer.Option(min=1, help="Handshakes at a time of one address.")
+    ] = LIMITS.max_handshakes,
+    handshake_timeout: Annotated[float, typer.Option(help="Seconds for a handshake.")] = LIMITS.handshake_timeout,
+    request_timeout: Annotated[float, typer.Option(help="Seconds for a request to come in.")] = LIMITS.request_timeout,
+    answer_timeout: Annotated[float, typer.Option(help="Seconds for an answer to be taken.")] = LIMITS.answer_timeout,
+    idle_timeout: Annotated[float, typer.Option(help="Seconds in which nothing is said.")] = LIMITS.idle_timeout,
 ) -> None:
     """Serve until Ctrl-C. Without --cert, a root and a certificate for HOST are made and kept in memory."""
     out = show.console(stderr=True)
@@ -63,6 +85,17 @@ def serve(
             raise handclasp.UsageError("--staple is of use with --cert only.")
         if directory is not None and not directory.is_dir():
             raise handclasp.UsageError(f"--directory {directory}: there is no such directory.")
+        if directory is None and follow_links:
+            raise handclasp.UsageError("--follow-links is of use with --directory only.")
+        limits = Limits(
+            max_connections=max_connections,
+            max_per_address=max_per_address,
+            max_handshakes=max_handshakes,
+            handshake_timeout=handshake_timeout,
+            request_timeout=request_timeout,
+            answer_timeout=answer_timeout,
+            idle_timeout=idle_timeout,
+        )
         config = _config(
             host,
             cert,
@@ -76,8 +109,8 @@ def serve(
         )
         handler: Any = Echo if mode is Mode.ECHO else Status
         if directory is not None:
-            handler = _files_of(directory)
-        server = TlsServer((host, port), handler, config, trace=trace)
+            handler = files_of(Folder(directory, follow_links=follow_links))
+        server = TlsServer((host, port), handler, config, trace=trace, limits=limits)
     with server:
         what = f"{directory}" if directory is not None else mode.value
         out.print(f"Serving {what} on {host}:{server.server_address[1]}; Ctrl-C ends it.", markup=False)
@@ -122,124 +155,96 @@ def _config(
     )
 
 
-HANDSHAKE_TIMEOUT, IDLE_TIMEOUT = 10.0, 30.0
-"""Seconds that a client has for its handshake, and that it may then say nothing."""
-MAX_CONNECTIONS = 512
-"""Connections held at a time; further ones wait in the backlog until one of these ends."""
-
-
 class TlsServer(ThreadingTCPServer):
-    """A `socketserver` whose connections are TLS; the handshake is done in the connection's own thread."""
+    """A `socketserver` whose connections are TLS, each in a thread of its own; `limits` says what clients may hold."""
 
     allow_reuse_address = True
     daemon_threads = True
     request_queue_size = 128
 
     def __init__(
-        self, address: tuple[str, int], handler: Any, config: handclasp.ServerConfig, *, trace: bool = False
+        self,
+        address: tuple[str, int],
+        handler: Any,
+        config: handclasp.ServerConfig,
+        *,
+        trace: bool = False,
+        limits: Limits | None = None,
     ) -> None:
         if ":" in address[0]:
             self.address_family = socket.AF_INET6
         super().__init__(address, handler)
         self._listener = handclasp.Listener(self.socket, config)
         self._trace = trace
-        self._room = threading.BoundedSemaphore(MAX_CONNECTIONS)
+        self.places = Places(limits or Limits())
 
-    def process_request(self, request: Any, client_address: Any) -> None:
-        """A thread of its own for each connection, while there is room."""
-        self._room.acquire()
+    def get_request(self) -> Any:
+        """The next connection; where the process may open no further one, one that waits makes room."""
         try:
-            super().process_request(request, client_address)
-        except BaseException:
-            self._room.release()
+            return super().get_request()
+        except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE) and not self.places.make_room():
+                time.sleep(PAUSE)  # it stays in the backlog, and asking again at once would be all that we do
             raise
 
-    def process_request_thread(self, request: Any, client_address: Any) -> None:
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """A thread of its own for each connection that has a place."""
+        place = self.places.take(request, client_address[0])
+        if place is None:
+            self.shutdown_request(request)
+            self._say(f"A connection from {client_address[0]} was refused: there is no room for more.")
+            return
+        try:
+            arguments = (request, client_address, place)
+            threading.Thread(target=self._serve_one, args=arguments, name=THREAD, daemon=True).start()
+        except BaseException:
+            self.places.release(place)
+            raise
+
+    def service_actions(self) -> None:
+        """Now and then: those whose time is over."""
+        self.places.end_late()
+
+    def _serve_one(self, request: Any, client_address: Any, place: Place) -> None:
         """One connection from its first byte to its last."""
         try:
-            super().process_request_thread(request, client_address)
+            self._talk(request, client_address, place)
+        except Exception as error:
+            known = isinstance(error, (handclasp.HandclaspError, OSError))
+            why = place.ended or (as_line(error) if known else repr(error))
+            self._say(f"The connection with {client_address[0]} ended: {why}")
         finally:
-            self._room.release()
+            self.shutdown_request(request)
+            self.places.release(place)
 
-    def finish_request(self, request: Any, client_address: Any) -> None:
+    def _talk(self, request: Any, client_address: Any, place: Place) -> None:
         """Handshake, then the handler."""
-        request.settimeout(IDLE_TIMEOUT)
-        steps = StepTrace()
-        tls = self._listener.wrap(request, observer=steps)
-        out = show.console(stderr=True)
+        request.settimeout(place.limits.idle_timeout)
+        tls = self._listener.wrap(request, observer=place.steps)
         try:
-            tls.do_handshake(timeout=HANDSHAKE_TIMEOUT)
+            tls.do_handshake(timeout=place.limits.handshake_timeout)
         except (handclasp.HandclaspError, OSError) as error:
-            with PRINTING:
-                if self._trace:
-                    show.steps(out, steps.steps, f"The handshake with {client_address[0]}, as far as it came")
-                out.print(f"A handshake with {client_address[0]} failed.", markup=False)
-                show.failure(out, explain(error, steps))
+            self._tell_failure(client_address[0], error, place)
             tls.abort()
             return
         if self._trace:
             with PRINTING:
-                show.steps(out, steps.steps, f"The handshake with {client_address[0]}")
+                show.steps(show.console(stderr=True), place.steps.steps, f"The handshake with {client_address[0]}")
         with tls:
-            self.RequestHandlerClass(tls, client_address, self)  # type: ignore[arg-type]  # a socket in all but name
+            self.RequestHandlerClass(tls, client_address, self, place=place)  # type: ignore[call-arg, arg-type]  # ours
+            place.enter(Stage.IDLE)  # while it is closed
 
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """One line: what a client does badly is not our stack trace."""
-        error = sys.exception()
-        why = as_line(error) if isinstance(error, (handclasp.HandclaspError, OSError)) else repr(error)
+    def _tell_failure(self, address: str, error: Exception, place: Place) -> None:
+        out = show.console(stderr=True)
         with PRINTING:
-            show.console(stderr=True).print(f"The connection with {client_address[0]} ended: {why}", markup=False)
+            if self._trace:
+                show.steps(out, place.steps.steps, f"The handshake with {address}, as far as it came")
+            if place.ended:
+                out.print(f"A handshake with {address} was ended: {place.ended}.", markup=False)
+                return
+            out.print(f"A handshake with {address} failed.", markup=False)
+            show.failure(out, explain(error, place.steps))
 
-
-class Echo(BaseRequestHandler):
-    """Sends back what comes, until the client is done."""
-
-    def handle(self) -> None:
-        """One connection."""
-        while data := self.request.recv():
-            self.request.sendall(data)
-
-
-class Status(BaseHTTPRequestHandler):
-    """An HTTP page on the connection it comes over."""
-
-    protocol_version = "HTTP/1.1"
-
-    def do_GET(self) -> None:
-        """The session, as JSON."""
-        connection: Any = self.connection
-        session = connection.session
-        report = session.peer_report
-        body = json.dumps(
-            {
-                "version": str(session.version),
-                "cipher_suite": str(session.cipher_suite),
-                "group": str(session.group) if session.group is not None else None,
-                "alpn": session.alpn,
-                "resumed": session.resumed,
-                "client": report.identities.subject if report is not None and report.identities else None,
-            }
-        ).encode()
-        self.send_response(200)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Requests are no news."""
-
-
-def _files_of(directory: Path) -> Any:
-    class Files(SimpleHTTPRequestHandler):
-        """The files of one directory."""
-
-        protocol_version = "HTTP/1.1"
-
-        def __init__(self, *args: Any) -> None:
-            super().__init__(*args, directory=str(directory))
-
-        def log_message(self, format: str, *args: object) -> None:
-            """Requests are no news."""
-
-    return Files
+    def _say(self, line: str) -> None:
+        with PRINTING:
+            show.console(stderr=True).print(line, markup=False)

@@ -66,6 +66,7 @@ class Connection(Engine):
         try:
             self._receive(data)
         except Exception as error:
+            data = b""  # which the traceback would keep
             self._fail(error)
             if not self._events:
                 raise

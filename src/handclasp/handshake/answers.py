@@ -109,7 +109,8 @@ def verify_peer(config: Config, question: VerifyPeer) -> Report:
 
 def choose_alpn(config: Config, question: ChooseALPN) -> str | None:
     """The first of our protocols that the client speaks."""
-    return next((name for name in config.alpn if name in question.offered), None)
+    offered = frozenset(question.offered)
+    return next((name for name in config.alpn if name in offered), None)
 
 
 def find_session(config: Config, question: FindSession) -> Session | None:

@@ -92,7 +92,8 @@ def choose_alpn(side: ServerSide, hello: ClientHello) -> Steps[str | None]:
         return None
     offered = tuple(name.decode("utf-8", "replace") for name in wanted.protocol_name_list)
     taken: str | None = yield from ask(side, ChooseALPN(offered))
-    possible = tuple(name for name in side.config.alpn if name in offered)
+    theirs = frozenset(offered)
+    possible = tuple([name for name in side.config.alpn if name in theirs])
     side.note_choice("alpn", "server", offered, possible, taken, "the first of ours that the client speaks")
     if taken is None:
         raise NoCommonProtocol(

@@ -234,9 +234,9 @@ def _read_field(out: _Source, name: str, spec: Spec, item: type[Any] | None) -> 
         out.add("at = end")
     elif issubclass(spec, Registry):
         _read_uint(out, "code", name, spec.size)
-        known, kind = out.bind(spec._value2member_map_.get), out.bind(spec)
+        known, unknown = out.bind(spec._value2member_map_.get), out.bind(spec.unknown)
         out.add(f"v_{name} = {known}(code)")
-        out.add(f"if v_{name} is None: v_{name} = {kind}(code)")
+        out.add(f"if v_{name} is None: v_{name} = {unknown}(code)")
     else:
         kind = out.bind(spec)
         out.add(f"v_{name}, at = {kind}._read(data, at, end)")
@@ -266,8 +266,9 @@ def _read_items(out: _Source, name: str, spec: Vector, item: type[Any] | None) -
         if isinstance(spec.item, UInt):
             out.add(f"v_{name} = list({numbers})")
         else:
-            known, kind = out.bind(item._value2member_map_.get), out.bind(item)  # type: ignore[union-attr]
-            out.add(f"v_{name} = [{known}(n) or {kind}(n) for n in {numbers}]")
+            known = out.bind(item._value2member_map_.get)  # type: ignore[union-attr]
+            unknown = out.bind(item.unknown)  # type: ignore[union-attr]
+            out.add(f"v_{name} = [{unknown}(n) if (one := {known}(n)) is None else one for n in {numbers}]")
         out.add("at = stop")
         return
     out.add(f"v_{name} = []")
@@ -286,7 +287,7 @@ def _read_items(out: _Source, name: str, spec: Vector, item: type[Any] | None) -
 
 
 def _read_extensions(out: _Source, name: str, spec: Extensions, item: Any) -> None:
-    known, kind = out.bind(item._value2member_map_.get), out.bind(item)
+    known, kind, unknown = out.bind(item._value2member_map_.get), out.bind(item), out.bind(item.unknown)
     indent = 1
     out.add(f"v_{name} = {{}}")
     if spec.optional:
@@ -302,7 +303,8 @@ def _read_extensions(out: _Source, name: str, spec: Extensions, item: Any) -> No
     out.add("at += 4", indent + 1)
     out.add(f"if size > stop - at: short(cls, {name!r}, size, stop - at)", indent + 1)
     out.add(f"if code in v_{name}: repeated(cls, {kind}(code))", indent + 1)
-    out.add(f"v_{name}[{known}(code) or {kind}(code)] = data[at:at + size]", indent + 1)
+    out.add(f"one = {known}(code)", indent + 1)
+    out.add(f"v_{name}[{unknown}(code) if one is None else one] = data[at:at + size]", indent + 1)
     out.add("at += size", indent + 1)
 
 

@@ -2,7 +2,8 @@
 
 IANA's tables grow, and peers send reserved values on purpose (GREASE, RFC 8701). An unknown
 value therefore stays a member of its own type, compares as its number and goes back on the
-wire unchanged. Such members are not remembered by the enum, so a peer can't fill our memory.
+wire unchanged. Such members are not remembered by the enum, so a peer can't fill our memory;
+and they are no more than their number, since one hello may bring thirty thousand.
 """
 
 from __future__ import annotations
@@ -38,16 +39,27 @@ class Registry(IntEnum):
     def _missing_(cls, value: object) -> Self | None:
         if not isinstance(value, int) or not 0 <= value < 1 << 8 * cls.size:
             return None
-        member = int.__new__(cls, value)
-        member._name_ = f"UNKNOWN_0x{value:0{2 * cls.size}X}"
-        member._value_ = value
-        member._spelling = ""
-        return member
+        return cls.unknown(value)
+
+    @classmethod
+    def unknown(cls, value: int) -> Self:
+        """The member for a value that the registry has no name for, and that fits."""
+        return int.__new__(cls, value)
+
+    def __getattr__(self, name: str) -> Any:
+        """What a known member keeps and an unknown one makes from its number when asked."""
+        if name == "_name_":
+            return f"UNKNOWN_0x{self:0{2 * self.size}X}"
+        if name == "_value_":
+            return int(self)
+        if name == "_spelling":
+            return ""
+        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
 
     @property
     def is_known(self) -> bool:
         """Whether the registry has a name for this value."""
-        return self._value_ in type(self)._value2member_map_
+        return int(self) in type(self)._value2member_map_
 
     @property
     def is_grease(self) -> bool:

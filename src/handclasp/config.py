@@ -6,13 +6,15 @@ connection. Randomness and time come from here, so a test can replay a handshake
 
 from __future__ import annotations
 
+import hashlib
+import os
 import time
 from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from enum import Enum
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from handclasp.crypto.groups import ECDHE_GROUPS, SUPPORTED_GROUPS
 from handclasp.crypto.signatures import SUPPORTED_SCHEMES, known_in
@@ -20,7 +22,7 @@ from handclasp.crypto.suites import SUITES
 from handclasp.errors import ConfigError
 from handclasp.pickling import check_pickles
 from handclasp.questions import ChooseCertificate, Question, Sign, VerifyPeer
-from handclasp.sessions import MAX_TICKET_LIFETIME, ClientSessions, ServerSessions, TicketKeys
+from handclasp.sessions import MAX_TICKET_LIFETIME, MAX_TICKET_SIZE, ClientSessions, ServerSessions, TicketKeys
 from handclasp.wire.extensions import OidFilter
 from handclasp.wire.iana import CipherSuite, NamedGroup, ProtocolVersion, SignatureScheme
 from handclasp.x509 import DEFAULT, RevocationSources, TrustStore, VerificationPolicy
@@ -107,6 +109,8 @@ class Limits:
     """KeyUpdate messages between two records with data; one more for each record that we sent."""
     tickets: int = 32
     """NewSessionTicket messages in one connection."""
+    ticket_size: int = MAX_TICKET_SIZE
+    """Bytes of a ticket that a client keeps; a longer one is passed over."""
     psk_identities: int = 8
     """Identities of a ClientHello that a server looks at."""
     refused_early_data: int = 16 * 1024
@@ -252,8 +256,13 @@ class ClientConfig(Config):
 
     key_shares: int = 2
     """For how many of `groups`, from the first, a key goes into the first ClientHello."""
-    sessions: ClientSessions | None = field(default_factory=ClientSessions, repr=False)
-    """Sessions to resume; None: never resume."""
+    sessions: ClientSessions | Literal["own"] | None = field(default="own", repr=False)
+    """Where sessions to resume are kept: "own": in a memory of this config's own, which no config made from it
+    shares; None: nowhere, never resume. Configs that share a memory still find their own sessions alone."""
+    session_store: ClientSessions | None = field(init=False, repr=False, compare=False, default=None)
+    """The memory that `sessions` stands for."""
+    scope: bytes = field(init=False, repr=False, compare=False, default=b"")
+    """Stands for whom this config trusts and what it offers: a session is found by configs of its own scope alone."""
     allow_servers_without_secure_renegotiation: bool = False
     """Speak TLS 1.2 with servers that lack RFC 5746: somebody may have begun their session in our place."""
     request_ocsp: bool = True
@@ -265,6 +274,10 @@ class ClientConfig(Config):
             raise ConfigError("trust: name the authorities to trust, as with TrustStore.system().")
         if not 0 <= self.key_shares <= len(self.groups):
             raise ConfigError(f"key_shares: 0 to {len(self.groups)}, the number of groups.")
+        if self.sessions not in ("own", None) and not isinstance(self.sessions, ClientSessions):
+            raise ConfigError('sessions: a ClientSessions, "own", or None.')
+        object.__setattr__(self, "session_store", ClientSessions() if self.sessions == "own" else self.sessions)
+        object.__setattr__(self, "scope", hashlib.sha256(_described(self).encode()).digest())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -281,11 +294,23 @@ class ServerConfig(Config):
     """Tickets issued after each full TLS 1.3 handshake; 0: none, in TLS 1.2 neither."""
     ticket_lifetime: int = 24 * 3600
     """Seconds."""
-    ticket_keys: TicketKeys = field(default_factory=TicketKeys, repr=False)
-    sessions: ServerSessions | None = field(default_factory=ServerSessions, repr=False)
-    """TLS 1.2 sessions of clients without tickets; None: not kept."""
+    ticket_keys: TicketKeys | Literal["own"] = field(default="own", repr=False)
+    """What seals tickets: "own": keys of this config's own, which no config made from it shares. Processes that are
+    forked with the config have the same; others share secrets (`TicketKeys`, `TicketKeys.from_files`)."""
+    sessions: ServerSessions | Literal["own"] | None = field(default="own", repr=False)
+    """TLS 1.2 sessions of clients without tickets, as in a client; None: not kept."""
+    sealing_keys: TicketKeys = field(init=False, repr=False, compare=False)
+    """The keys that `ticket_keys` stands for."""
+    session_store: ServerSessions | None = field(init=False, repr=False, compare=False, default=None)
+    """The memory that `sessions` stands for."""
+    tag: bytes = field(init=False, repr=False, compare=False, default_factory=lambda: os.urandom(32))
+    """Stands in sessions for certificates that answers chose, and not `identities`."""
     prefer_client_order: bool = False
     """Take the first of the client's cipher suites that we have, not the first of ours."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Processes that are spawned with it take each other's tickets, as those that are forked do."""
+        return _remade_server, (*Config.__reduce__(self)[1], self.sealing_keys, self.tag)
 
     def __post_init__(self) -> None:
         Config.__post_init__(self)
@@ -297,3 +322,47 @@ class ServerConfig(Config):
             raise ConfigError(f"ticket_lifetime: 0 to {MAX_TICKET_LIFETIME} seconds.")
         if self.tickets < 0:
             raise ConfigError("tickets: 0 or more.")
+        if self.ticket_keys != "own" and not isinstance(self.ticket_keys, TicketKeys):
+            raise ConfigError('ticket_keys: a TicketKeys, or "own".')
+        if self.sessions not in ("own", None) and not isinstance(self.sessions, ServerSessions):
+            raise ConfigError('sessions: a ServerSessions, "own", or None.')
+        keys = (
+            TicketKeys(now=self.now, lifetime=self.ticket_lifetime) if self.ticket_keys == "own" else self.ticket_keys
+        )
+        object.__setattr__(self, "sealing_keys", keys)
+        object.__setattr__(self, "session_store", ServerSessions() if self.sessions == "own" else self.sessions)
+
+
+def _remade_server(kind: type[Config], values: dict[str, Any], keys: TicketKeys, tag: bytes) -> Config:
+    config = kind(**values)
+    object.__setattr__(config, "sealing_keys", keys)
+    object.__setattr__(config, "tag", tag)
+    return config
+
+
+_NOT_OF_SESSIONS = frozenset(
+    {
+        *("identities", "revocation", "online"),  # looked at anew for each connection
+        *("sessions", "session_store", "scope", "answers", "ask_caller", "now", "random", "limits"),
+        *("record_padding", "middlebox_compatibility", "key_shares"),
+    }
+)
+"""Fields of a config that no session depends on."""
+
+
+def _described(value: object) -> str:
+    """A text that is the same for values that mean the same."""
+    if isinstance(value, TrustStore):
+        return value.digest.hex()
+    if isinstance(value, frozenset):
+        return f"{{{', '.join(sorted(map(_described, value)))}}}"
+    if isinstance(value, tuple):
+        return f"({', '.join(map(_described, value))})"
+    if is_dataclass(value):
+        parts = [
+            f"{one.name}={_described(getattr(value, one.name))}"
+            for one in fields(value)
+            if not (isinstance(value, Config) and one.name in _NOT_OF_SESSIONS)
+        ]
+        return f"{type(value).__name__}({', '.join(parts)})"
+    return repr(value)

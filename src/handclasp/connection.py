@@ -15,7 +15,7 @@ from __future__ import annotations
 from handclasp.config import ClientConfig, ServerConfig
 from handclasp.endings import AlreadyStarted, ConnectionClosed, HandshakePending, NotStarted
 from handclasp.engine import Engine
-from handclasp.errors import anew
+from handclasp.errors import UsageError, anew
 from handclasp.events import (
     Event,
 )
@@ -31,6 +31,7 @@ from handclasp.wire.iana import (
     KeyUpdateRequest,
 )
 from handclasp.x509.names import PeerName
+from handclasp.x509.policy import NamePolicy
 
 __all__ = ["ClientConnection", "Connection", "ServerConnection"]
 
@@ -203,16 +204,29 @@ class ClientConnection(Connection):
     """A client's side of one connection to `server_name`, a host name or an IP address.
 
     Without a name the server's certificate is judged but for its name, which says little about
-    who the server is; the config's verification policy has to allow that. A name that no host can
-    have is a `UsageError`.
+    who the server is; so the config's verification policy has to say that names are not checked
+    (`NamePolicy.OFF`). `port`, where it is known, keeps sessions with other servers of the same host apart.
+    Raises `UsageError` for no name where names are checked, and for one that no host can have.
     """
 
     __slots__ = ()
 
-    def __init__(self, config: ClientConfig, *, server_name: str | None, observer: Observer | None = None) -> None:
+    def __init__(
+        self,
+        config: ClientConfig,
+        *,
+        server_name: str | None,
+        port: int | None = None,
+        observer: Observer | None = None,
+    ) -> None:
         if server_name is not None:
             PeerName.of(server_name)  # raises for what is no name, before anything is sent
-        super().__init__("client", config, server_name, observer)
+        elif config.verification.names is not NamePolicy.OFF:
+            raise UsageError(
+                "server_name: name the server, or anybody with a certificate of a trusted authority passes for it; "
+                "who wants that says so in the policy: verification=replace(DEFAULT, names=NamePolicy.OFF)."
+            )
+        super().__init__("client", config, server_name, observer, port)
 
 
 class ServerConnection(Connection):

@@ -90,14 +90,21 @@ class Engine:
         "role",
     )
 
-    def __init__(self, role: Role, config: Config, server_name: str | None, observer: Observer | None) -> None:
+    def __init__(
+        self,
+        role: Role,
+        config: Config,
+        server_name: str | None,
+        observer: Observer | None,
+        port: int | None = None,
+    ) -> None:
         self.role: Role = role
         self.established: Established | None = None
         """The session, once the handshake is done."""
         self._config = config
         self._observer = observer
         self._records = RecordLayer(config.limits.handshake_message_size, config.record_padding)
-        side: Side[Any] = Side(role, config, self._records, server_name=server_name, observer=observer)
+        side: Side[Any] = Side(role, config, self._records, server_name=server_name, observer=observer, port=port)
         self._side: Side[Any] | None = side
         self._handshake: Steps[Established] | None = (
             client.handshake(side) if role == "client" else server.handshake(side)
@@ -161,14 +168,14 @@ class Engine:
 
     def _forget_session(self) -> None:
         """A session that ended by an alert is not resumed (RFC 5246, 7.2.2; RFC 8446, 6.2)."""
-        config, view = self._config, self.established or self._side
-        if view is None:
-            return
+        config, established, side = self._config, self.established, self._side
         if isinstance(config, ClientConfig):
-            if config.sessions is not None and view.server_name is not None:
-                config.sessions.discard(view.server_name)
-        elif isinstance(config, ServerConfig) and config.sessions is not None:
-            config.sessions.discard(view.session_id)
+            bound = established.bound if established is not None else side.bound if side is not None else None
+            if config.session_store is not None and bound is not None:
+                config.session_store.discard(bound.scope)
+        elif isinstance(config, ServerConfig) and config.session_store is not None and established is not None:
+            # Anybody can say an ID that went over the wire; a session is its client's once that has finished.
+            config.session_store.discard(established.session_id)
 
     def _send_alert(self, level: AlertLevel, description: AlertDescription) -> None:
         self._records.write_alert(level, description)
@@ -445,7 +452,7 @@ class Engine:
         assert established is not None  # the caller's branch
         assert after is not None
         now_ms = int(config.now() * 1000)
-        session = after.take_ticket(message, established, now_ms, config.limits.tickets)
+        session = after.take_ticket(message, established, now_ms, config.limits)
         if session is None:
             return
         self._events.append(TicketReceived(session))

@@ -80,7 +80,7 @@ class Sign:
 
     def check(self, answer: object) -> None:
         """Raises `WrongAnswer` for what is no answer."""
-        if type(answer) is not bytes or not 0 < len(answer) <= 0xFFFF:
+        if not isinstance(answer, (bytes, bytearray, memoryview)) or not 0 < len(answer) <= 0xFFFF:
             raise WrongAnswer(self, "the signature, 1 to 65,535 bytes", answer)
 
 
@@ -100,7 +100,9 @@ class VerifyPeer:
     scts: tuple[bytes, ...]
     at: datetime
     resumed: bool = False
-    """The chain is that of an earlier connection, whose session is resumed; nothing is stapled to it."""
+    """The chain, and what was stapled to it, are those of an earlier connection, whose session may be resumed now.
+
+    Asked before a client says hello, and before a server takes a session: one that is refused is not resumed."""
 
     def check(self, answer: object) -> None:
         """Raises the error of a report that refuses, and `WrongAnswer` for what is no report on this peer."""
@@ -128,12 +130,15 @@ class ChooseALPN:
 class FindSession:
     """Do we have a session? Answer: a `Session` or None.
 
-    A client asks by `server_name`; a TLS 1.2 server by `session_id`.
+    A client asks by `scope`, and takes a session of that scope alone; a TLS 1.2 server by `session_id`. What is
+    too old, or would be refused now, is not resumed, whoever finds it.
     """
 
     server_name: str | None
     session_id: bytes | None
     now_ms: int
+    scope: bytes = b""
+    """A client's `Session.scope`: stands for server, port, and what else a session has to have been made with."""
 
     def check(self, answer: object) -> None:
         """Raises `WrongAnswer` for what is no answer."""
@@ -144,7 +149,7 @@ class FindSession:
 class KeepSession:
     """Keep this session for later. Answer: anything.
 
-    A client keeps by `server_name`; a TLS 1.2 server by `session_id`.
+    A client keeps by `session.scope`; a TLS 1.2 server by `session_id`.
     """
 
     session: Session

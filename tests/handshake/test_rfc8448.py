@@ -237,7 +237,7 @@ def test_client_replays_the_resumption_with_early_data() -> None:
         secret = early.client_early_traffic(side.transcript.digest_with("sha256", hello.raw))
         side.records.install_sealer(Sealer13(SUITE, *secret.key_iv(SUITE)))
         side.records.write_data(b"ABCDEF")
-        return Offer(said, {NamedGroup.X25519: share(NamedGroup.X25519, trace["client key"])}, session, early)
+        return Offer(said, {NamedGroup.X25519: share(NamedGroup.X25519, trace["client key"])}, session, early=early)
 
     connection = client_of(trace, offer)
     sent = connection.data_to_send()

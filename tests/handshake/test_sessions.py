@@ -176,8 +176,8 @@ def test_a_server_forgets_the_session_of_an_id_that_ended_by_an_alert(world: Wor
 
 
 @pytest.mark.parametrize("by", ["client", "server"])
-def test_a_server_forgets_the_session_of_an_id_whose_resumption_fails(world: World, by: str) -> None:
-    """RFC 5246, 7.2.2; whoever ends the short handshake."""
+def test_nobody_makes_a_server_forget_a_session_by_saying_its_id(world: World, by: str) -> None:
+    """An ID goes over the wire in clear: that it was said proves nothing, a Finished does (RFC 5246, 7.2.2)."""
     kept: list[Session] = []
     answers = {KeepSession: lambda q: kept.append(q.session), FindSession: lambda _: kept[-1] if kept else None}
     client, server = world.client_config(versions=(TLS12,), answers=answers), world.server_config(tickets=0)
@@ -186,7 +186,7 @@ def test_a_server_forgets_the_session_of_an_id_whose_resumption_fails(world: Wor
     (pair.server if by == "client" else pair.client).rewrite(Finished, lambda m: replace(m, verify_data=bytes(12)))
     with pytest.raises(errors.FinishedMismatch):
         pair.shake()
-    assert not resumed(Pair(client, server))
+    assert resumed(Pair(client, server))
 
 
 def test_a_client_does_not_fail_twice_by_the_same_session(world: World) -> None:
@@ -207,46 +207,26 @@ def test_a_server_with_other_keys_makes_a_whole_handshake(world: World, version:
     assert not resumed(Pair(client, world.server_config()))
 
 
-def test_a_ticket_is_opened_by_the_key_before_the_current_one_and_no_older() -> None:
-    keys = TicketKeys(rotate_after=10)
-    session = Session(TLS13, CipherSuite.TLS_AES_128_GCM_SHA256, b"s" * 32, 0, 100)
-    ticket = keys.seal(session, 0)
-    assert keys.open(ticket) == session
-    keys.seal(session, 10_000)
-    assert keys.open(ticket) == session
-    keys.seal(session, 20_000)
-    assert keys.open(ticket) is None
-
-
-@pytest.mark.parametrize("at", [0, 15, 16, 27, 28, -1])
-def test_a_changed_ticket_is_nobody_s(at: int) -> None:
-    keys = TicketKeys()
-    ticket = bytearray(keys.seal(Session(TLS13, CipherSuite.TLS_AES_128_GCM_SHA256, b"s" * 32, 0, 100), 0))
-    ticket[at] ^= 1
-    assert keys.open(bytes(ticket)) is None
-    assert keys.open(bytes(ticket[:20])) is None
-
-
 def test_a_client_uses_each_ticket_of_tls13_once() -> None:
     """RFC 8446, C.4."""
     sessions = ClientSessions()
     session = Session(TLS13, CipherSuite.TLS_AES_128_GCM_SHA256, b"s", 0, 100)
-    sessions.put("a", session)
-    assert sessions.take("a", 1) is session
-    assert sessions.take("a", 1) is None
+    sessions.put(b"a", session)
+    assert sessions.take(b"a", 1) is session
+    assert sessions.take(b"a", 1) is None
 
 
 def test_client_sessions_are_bounded() -> None:
     sessions = ClientSessions(servers=2, each=2)
     session = Session(TLS12, CipherSuite.TLS_AES_128_GCM_SHA256, b"s", 0, 100)
-    for name in ("a", "b", "c"):
+    for name in (b"a", b"b", b"c"):
         for _ in range(5):
             sessions.put(name, session)
-    assert sessions.take("a", 1) is None
-    assert sessions.take("c", 1) is session
-    sessions.discard("c")
-    assert sessions.take("c", 1) is None
-    assert sessions.take("b", 100_001) is None
+    assert sessions.take(b"a", 1) is None
+    assert sessions.take(b"c", 1) is session
+    sessions.discard(b"c")
+    assert sessions.take(b"c", 1) is None
+    assert sessions.take(b"b", 100_001) is None
 
 
 def test_server_sessions_are_bounded_and_forget() -> None:
@@ -288,7 +268,7 @@ def rebind(pair: Pair, hello: ClientHello) -> ClientHello:
     psks = find(hello.extensions, OfferedPsks)
     assert psks is not None
     ticket = psks.identities[0].identity
-    session = pair.server.connection._config.ticket_keys.open(ticket)  # type: ignore[attr-defined]
+    session = pair.server.connection._config.sealing_keys.open(ticket, 0)  # type: ignore[attr-defined]
     covered = hello.to_bytes()[: -psks.binders_size]
     side = pair.client.connection._side
     assert side is not None

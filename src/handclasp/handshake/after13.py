@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from handclasp.config import ClientAuth
 from handclasp.crypto.protection import Opener13, Sealer13
 from handclasp.crypto.schedule13 import TrafficSecret, exporter_value, resumption_psk
 from handclasp.crypto.suites import SuiteParameters
@@ -19,6 +20,7 @@ from handclasp.wire.messages import KeyUpdate, NewSessionTicket
 from handclasp.wire.places import Place
 
 if TYPE_CHECKING:
+    from handclasp.config import Limits
     from handclasp.facts import Role
     from handclasp.handshake.established import Established
     from handclasp.handshake.side import Side
@@ -95,23 +97,26 @@ class After13:
             alpn=(established.alpn or "").encode(),
             peer_chain=list(established.peer_chain),
             since=self.since,
+            own_certificate=side.bound.own_certificate,
+            client_asked=int(side.config.client_auth is not ClientAuth.NONE),
         )
         return session, nonce
 
     def take_ticket(
-        self, message: NewSessionTicket, established: Established, now_ms: int, limit: int
+        self, message: NewSessionTicket, established: Established, now_ms: int, limits: Limits
     ) -> Session | None:
         """Client: the session of a ticket; None for one that may not be used (RFC 8446, 4.6.1)."""
         if self.role == "server":
             raise UnexpectedMessage("A client sent a NewSessionTicket.")
         self._tickets += 1
-        if self._tickets > limit:
-            raise LimitExceeded(f"The server sent more than {limit} tickets.")
+        if self._tickets > limits.tickets:
+            raise LimitExceeded(f"The server sent more than {limits.tickets} tickets.")
         check_extensions(Place.NEW_SESSION_TICKET, message.extensions)
         if message.ticket_lifetime > MAX_TICKET_LIFETIME:
             raise IllegalValue(f"A ticket with a lifetime of {message.ticket_lifetime} s; a week is the most.")
-        if not message.ticket_lifetime:
+        if not message.ticket_lifetime or len(message.ticket) > limits.ticket_size:
             return None
+        bound = established.bound
         return Session(
             version=ProtocolVersion.TLS13,
             cipher_suite=self.suite.suite,
@@ -123,6 +128,11 @@ class After13:
             alpn=(established.alpn or "").encode(),
             peer_chain=list(established.peer_chain),
             since=self.since,
+            own_certificate=bound.own_certificate,
+            client_asked=int(bound.client_asked),
+            scope=bound.scope,
+            ocsp_response=bound.ocsp_response,
+            scts=bound.scts,
             ticket=message.ticket,
         )
 

@@ -6,12 +6,10 @@ import hmac
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
-from handclasp.config import ClientAuth
 from handclasp.crypto import signatures
 from handclasp.facts import PeerChecked
 from handclasp.handshake.answers import schemes_of
 from handclasp.handshake.errors import ChainTooLong, FinishedMismatch, IllegalValue, SignerFailed
-from handclasp.handshake.established import Peer
 from handclasp.handshake.flow import Steps, ask
 from handclasp.questions import Sign, VerifyPeer
 from handclasp.wire.codec import DecodeError
@@ -26,7 +24,6 @@ from handclasp.x509.text import listed
 if TYPE_CHECKING:
     from handclasp.facts import Role
     from handclasp.handshake.side import Side
-    from handclasp.sessions import Session
     from handclasp.x509 import Report
     from handclasp.x509.identity import Identity
 
@@ -36,7 +33,6 @@ __all__ = [
     "common_schemes",
     "no_certificate",
     "ocsp_of",
-    "recall_peer",
     "signed",
     "verify_peer",
 ]
@@ -69,24 +65,21 @@ def verify_peer(
     *,
     resumed: bool = False,
 ) -> Steps[Report]:
-    """Steps 13 and 17: ask whether this is the peer we want, and tell the observer of the verdict."""
+    """Steps 13 and 17: ask whether this is the peer we want, and tell the observer of the verdict.
+
+    Of a session that may be `resumed` the observer is told once it is (`recall.note_recalled`).
+    """
     name = side.server_name if role == "server" else None
     try:
         report: Report = yield from ask(side, VerifyPeer(role, chain, name, ocsp, scts, side.now(), resumed))
     except CertificateError as error:
-        side.note(PeerChecked(error.report))
+        if not resumed:
+            side.note(PeerChecked(error.report))
         raise
-    side.note(PeerChecked(report))
+    if not resumed:
+        side.note(PeerChecked(report))
+        side.bound.ocsp_response, side.bound.scts = ocsp, scts
     return report
-
-
-def recall_peer(side: Side[Any], role: Role, session: Session) -> Steps[Peer]:
-    """A resumed session: the peer showed its certificates in the first, and they have to be good still."""
-    chain = tuple(session.peer_chain)
-    peer = Peer(chain, since=session.began)
-    if chain and (role == "server" or side.config.client_auth is not ClientAuth.NONE):
-        peer.report = yield from verify_peer(side, role, chain, resumed=True)
-    return peer
 
 
 def signed(side: Side[Any], identity: Identity, scheme: SignatureScheme, content: bytes) -> Steps[bytes]:

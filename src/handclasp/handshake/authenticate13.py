@@ -15,6 +15,7 @@ from handclasp.handshake.authenticate import check_chain_size, check_verify_data
 from handclasp.handshake.errors import IllegalValue, NoCommonSignatureScheme
 from handclasp.handshake.extensions import check_answers
 from handclasp.handshake.flow import Steps, ask, expect
+from handclasp.handshake.recall import mark_of
 from handclasp.questions import ChooseCertificate
 from handclasp.wire.extensions import OCSPStatus, SignedCertificateTimestamps, find, pack
 from handclasp.wire.iana import (
@@ -130,6 +131,7 @@ def show_certificate(
         entries[0].extensions |= pack(OCSPStatus(CertificateStatusType.OCSP, identity.ocsp_response))
     if identity.scts and ExtensionType.SIGNED_CERTIFICATE_TIMESTAMP in asked:
         entries[0].extensions |= pack(SignedCertificateTimestamps(list(identity.scts)))
+    side.bound.own_certificate = mark_of(side, identity)
     side.send(Certificate(context, entries))
     content = signatures.certificate_verify_content(side.role, side.transcript.digest())
     signature = yield from signed(side, identity, scheme, content)

@@ -12,7 +12,6 @@ from handclasp.handshake.authenticate import (
     check_chain_size,
     common_schemes,
     ocsp_of,
-    recall_peer,
     signed,
     verify_peer,
 )
@@ -36,6 +35,7 @@ from handclasp.handshake.established import Established, Peer
 from handclasp.handshake.flow import Steps, ask, expect, maybe
 from handclasp.handshake.keys12 import Keys12
 from handclasp.handshake.offer import Offer
+from handclasp.handshake.recall import mark_of, note_recalled, resume_as
 from handclasp.questions import ChooseCertificate, KeepSession
 from handclasp.sessions import MAX_TICKET_LIFETIME, Session
 from handclasp.wire.codec import DecodeError
@@ -102,6 +102,8 @@ def handshake(side: ClientSide, offer: Offer, hello: ServerHello) -> Steps[Estab
     identity = None
     if request is not None:
         identity = yield from choose_identity(side, request)
+        side.bound.client_asked = True
+        side.bound.own_certificate = mark_of(side, identity) if identity is not None else b""
         side.send(Certificate12([one.der for one in identity.chain] if identity is not None else []))  # step 14
     side.send(ClientKeyExchangeECDHE(share.public))
     keys = Keys12.agreed(side, agreed.suite, secret, (side.client_random, hello.random), agreed.extended)  # step 15
@@ -172,7 +174,9 @@ def resumed_session(side: ClientSide, offer: Offer, hello: ServerHello, agreed: 
 def resume(side: ClientSide, offer: Offer, hello: ServerHello, agreed: Agreed, session: Session) -> Steps[Established]:
     """The short handshake: the server finishes first (RFC 5246, 7.3)."""
     side.transcript.forget_messages()
-    peer = yield from recall_peer(side, "server", session)
+    peer = offer.peer or Peer()
+    resume_as(side, session)
+    note_recalled(side, peer)
     keys = Keys12(side, agreed.suite, session.secret, side.client_random, hello.random)
     ticket = (yield from expect(NewSessionTicket12)) if agreed.ticket_follows else None
     first = yield from keys.check_finished(side)
@@ -264,6 +268,9 @@ def keep_session(
     by_ticket = ticket is not None and bool(ticket.ticket)
     if not by_ticket and not hello.legacy_session_id_echo:
         return
+    if ticket is not None and len(ticket.ticket) > side.config.limits.ticket_size:
+        return
+    bound = side.bound
     lifetime = ticket.ticket_lifetime_hint if ticket is not None else 0
     session = Session(
         version=TLS12,
@@ -276,6 +283,11 @@ def keep_session(
         alpn=(agreed.alpn or "").encode(),
         peer_chain=list(peer.chain),
         since=peer.since or side.now_ms(),
+        own_certificate=bound.own_certificate,
+        client_asked=int(bound.client_asked),
+        scope=bound.scope,
+        ocsp_response=bound.ocsp_response,
+        scts=bound.scts,
         ticket=ticket.ticket if ticket is not None else b"",
         session_id=b"" if by_ticket else hello.legacy_session_id_echo,
     )

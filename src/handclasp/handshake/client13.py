@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from handclasp.crypto.protection import Opener13, Sealer13
 from handclasp.crypto.schedule13 import EarlySecret
 from handclasp.crypto.suites import SUITES, SuiteParameters
-from handclasp.handshake.authenticate import common_schemes, recall_peer, verify_peer
+from handclasp.handshake.authenticate import common_schemes, verify_peer
 from handclasp.handshake.authenticate13 import (
     check_chain_limits,
     check_finished,
@@ -26,6 +26,7 @@ from handclasp.handshake.extensions import check_answers, check_extensions
 from handclasp.handshake.flow import Steps, expect, maybe
 from handclasp.handshake.keys13 import Keys13
 from handclasp.handshake.offer import Offer, check_answer, say_hello_again
+from handclasp.handshake.recall import note_recalled, resume_as
 from handclasp.questions import ChooseCertificate
 from handclasp.sessions import Session
 from handclasp.wire.codec import DecodeError
@@ -68,7 +69,9 @@ def handshake(side: ClientSide, offer: Offer, hello: ServerHello) -> Steps[Estab
     suite = keys.suite
     alpn = accept_extensions(side, offer, (yield from expect(EncryptedExtensions)))
     if keys.session is not None:
-        request, peer = None, (yield from recall_peer(side, "server", keys.session))
+        request, peer = None, offer.peer or Peer()
+        resume_as(side, keys.session)
+        note_recalled(side, peer)
     else:
         request = yield from receive_request(side)  # step 11
         peer = yield from authenticate_server(side, offer)  # steps 9, 13
@@ -235,6 +238,7 @@ def answer_request(side: ClientSide, request: CertificateRequest) -> Steps[None]
     wanted = find(request.extensions, SignatureAlgorithms)
     authorities = find(request.extensions, CertificateAuthorities)
     filters = find(request.extensions, OidFilters)
+    side.bound.client_asked = True
     offered = wanted.supported_signature_algorithms if wanted is not None else ()
     question = ChooseCertificate(
         role="client",

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from handclasp.handshake.after13 import After13
     from handclasp.x509 import Report
 
-__all__ = ["Established", "Exporter", "Peer"]
+__all__ = ["Bound", "Established", "Exporter", "Peer"]
 
 
 class Exporter(Protocol):
@@ -34,6 +34,21 @@ class Peer:
 
 
 @dataclass(slots=True)
+class Bound:
+    """What sessions of this connection are bound to, beside what both sides see; a client keeps it for late tickets."""
+
+    scope: bytes = b""
+    """A client's: what it was made with (`Session.scope`)."""
+    own_certificate: bytes = b""
+    """Stands for the certificate that we showed; empty where we showed none."""
+    client_asked: bool = False
+    """A client's: whether the server asked who it is."""
+    ocsp_response: bytes | None = None
+    """A client's: what the server stapled."""
+    scts: tuple[bytes, ...] = ()
+
+
+@dataclass(slots=True)
 class Established:
     """One session, as both sides see it."""
 
@@ -50,6 +65,7 @@ class Established:
     """The peer's certificates in DER, its own first."""
     peer_report: Report | None
     exporter: Exporter = field(repr=False)
+    bound: Bound = field(repr=False)
     after: After13 | None = field(default=None, repr=False)
     """What a TLS 1.3 connection still has to say; None in TLS 1.2, which says nothing more."""
     session_id: bytes = field(default=b"", repr=False)

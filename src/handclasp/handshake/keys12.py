@@ -118,6 +118,7 @@ class Keys12:
             resumed=resumed,
             peer_chain=peer.chain,
             peer_report=peer.report,
+            bound=side.bound,
             exporter=self.exporter(),
             session_id=session_id,
             finished_bytes=finished_bytes,

@@ -89,6 +89,7 @@ class Keys13:
             resumed=self.session is not None,
             peer_chain=peer.chain,
             peer_report=peer.report,
+            bound=side.bound,
             exporter=exporter,
             after=After13(
                 role=side.role,

@@ -16,8 +16,8 @@ from handclasp.crypto.signatures import known_in
 from handclasp.crypto.suites import SUITES
 from handclasp.handshake.errors import IllegalValue
 from handclasp.handshake.extensions import check_answers
-from handclasp.handshake.flow import Steps, ask
-from handclasp.questions import FindSession
+from handclasp.handshake.flow import Steps
+from handclasp.handshake.recall import find_session
 from handclasp.sessions import Session
 from handclasp.wire.extensions import (
     ALPN,
@@ -52,9 +52,13 @@ from handclasp.wire.places import Place
 from handclasp.x509.names import PeerName
 
 if TYPE_CHECKING:
+    from handclasp.handshake.established import Peer
     from handclasp.handshake.side import ClientSide
 
 __all__ = ["Offer", "check_answer", "say_hello", "say_hello_again"]
+
+MAX_EXTENSIONS = 0xFFFF
+"""Bytes of all extensions of a hello (RFC 8446, 4.1.2)."""
 
 TLS12, TLS13 = ProtocolVersion.TLS12, ProtocolVersion.TLS13
 
@@ -66,6 +70,8 @@ class Offer:
     hello: ClientHello
     shares: dict[NamedGroup, KeyShare] = field(repr=False)
     session: Session | None = field(repr=False)
+    peer: Peer | None = field(default=None, repr=False)
+    """Who the server of `session` was, as judged now."""
     early: EarlySecret | None = field(default=None, repr=False)
     """From the PSK of `session`, where that is a TLS 1.3 session."""
 
@@ -73,13 +79,13 @@ class Offer:
 def say_hello(side: ClientSide) -> Steps[Offer]:
     """Steps 2 to 5: ask for TLS, and offer versions, cipher suites and keys."""
     config = side.config
-    session: Session | None = yield from ask(side, FindSession(side.server_name, None, side.now_ms()))
-    if session is not None and not _usable(side, session):
-        session = None
     shares = {
         group: groups.generate(group, config.random)
         for group in (config.groups[: config.key_shares] if TLS13 in config.versions else ())
     }
+    extensions = _extensions(side, shares)
+    found = yield from find_session(side, MAX_EXTENSIONS - sum([4 + len(one) for one in extensions.values()]))
+    session, peer = (None, None) if found is None else found
     side.client_random = side.random(32)
     hello = ClientHello(
         legacy_version=TLS12,
@@ -87,9 +93,9 @@ def say_hello(side: ClientSide) -> Steps[Offer]:
         legacy_session_id=_session_id(side, session),
         cipher_suites=[s for s in config.cipher_suites if SUITES[s].version in config.versions],
         legacy_compression_methods=[CompressionMethod.NULL],
-        extensions=_extensions(side, shares),
+        extensions=extensions,
     )
-    offer = Offer(hello, shares, session)
+    offer = Offer(hello, shares, session, peer)
     if session is not None:
         if session.version == TLS13:
             offer.early = EarlySecret.of(SUITES[session.cipher_suite].hash_name, session.secret)
@@ -128,14 +134,6 @@ def check_answer(offer: Offer, hello: ServerHello, version: ProtocolVersion) -> 
         check_answers(Place.HELLO_RETRY_REQUEST, hello.extensions, {ExtensionType.COOKIE, *asked})
     else:
         check_answers(Place.SERVER_HELLO, hello.extensions, asked)
-
-
-def _usable(side: ClientSide, session: Session) -> bool:
-    return (
-        session.version in side.config.versions
-        and session.cipher_suite in side.config.cipher_suites
-        and session.is_fresh(side.now_ms())
-    )
 
 
 def _session_id(side: ClientSide, session: Session | None) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from handclasp.config import ClientAuth
 from handclasp.crypto import groups
@@ -14,7 +14,6 @@ from handclasp.handshake.authenticate import (
     check_chain_size,
     common_schemes,
     no_certificate,
-    recall_peer,
     signed,
     verify_peer,
 )
@@ -39,6 +38,7 @@ from handclasp.handshake.errors import (
 from handclasp.handshake.established import Established, Peer
 from handclasp.handshake.flow import Steps, ask, expect
 from handclasp.handshake.keys12 import Keys12
+from handclasp.handshake.recall import belongs, mark_of, note_recalled, recall_peer, resume_as
 from handclasp.handshake.suites import common_suites
 from handclasp.questions import (
     ChooseCertificate,
@@ -105,10 +105,10 @@ class Choice12:
 def handshake(side: ServerSide, hello: ClientHello, alpn: str | None) -> Steps[Established]:
     """From the client's hello to an established session."""
     extended = check_hello(side, hello)
-    session = yield from find_session(side, hello, extended)
+    found = yield from find_session(side, hello, extended, alpn)
     random = server_random(side)
-    if session is not None:
-        return (yield from resume(side, hello, session, random, alpn))
+    if found is not None:
+        return (yield from resume(side, hello, found, random, alpn))
     choice = yield from choose(side, hello)  # step 7
     session_id = side.random(32) if keeps_by_id(side, hello) else b""
     say_hello(side, hello, choice.suite.suite, random, session_id, extended, alpn, choice.identity)
@@ -162,42 +162,54 @@ def keeps_by_id(side: ServerSide, hello: ClientHello) -> bool:
     return wanted and not uses_tickets(side, hello)
 
 
-def find_session(side: ServerSide, hello: ClientHello, extended: bool) -> Steps[Session | None]:
-    """The session that the client wants to resume, where it is ours, fresh and fits."""
+class Found(NamedTuple):
+    """A session to resume."""
+
+    session: Session
+    peer: Peer
+    """Its client, as judged now."""
+    session_id: bytes
+    """The ID that it was found by; empty where that was a ticket."""
+
+
+def find_session(side: ServerSide, hello: ClientHello, extended: bool, alpn: str | None) -> Steps[Found | None]:
+    """The session that the client wants to resume, where it is ours, fresh, fits, and its client is good still."""
     session: Session | None = None
+    session_id = b""
     ticket = hello.extensions.get(ExtensionType.SESSION_TICKET)
     if ticket and side.config.tickets:
         session = yield from ask(side, OpenTicket(ticket, side.now_ms()))
     elif hello.legacy_session_id and not ticket:
-        session = yield from ask(side, FindSession(None, hello.legacy_session_id, side.now_ms()))
-    if session is None or not fits(side, hello, session, extended):
+        session_id = hello.legacy_session_id
+        session = yield from ask(side, FindSession(None, session_id, side.now_ms()))
+    if session is None or not fits(side, hello, session, extended) or not belongs(side, session, alpn):
+        return None
+    peer = yield from recall_peer(side, "client", session)
+    if peer is None:
         return None
     side.note_choice("session", "server", ("session",), ("session",), "session", "it is ours, fresh and fits")
-    return session
+    return Found(session, peer, session_id)
 
 
 def fits(side: ServerSide, hello: ClientHello, session: Session, extended: bool) -> bool:
     """Whether this session may be resumed in this connection (RFC 7627, 5.3; RFC 6066, 3)."""
     if session.version != TLS12 or not session.is_fresh(side.now_ms()):
-        return False
+        return False  # before its extended master secret counts
     if session.extended_master_secret and not extended:
         raise ExtendedMasterSecretChanged("The client resumes a session and left its extended master secret out.")
     return (
         bool(session.extended_master_secret) == extended
         and session.cipher_suite in hello.cipher_suites
         and session.cipher_suite in side.config.cipher_suites
-        and session.server_name == (side.server_name or "").encode()
-        and not (side.config.client_auth is ClientAuth.REQUIRED and not session.peer_chain)
     )
 
 
-def resume(
-    side: ServerSide, hello: ClientHello, session: Session, random: bytes, alpn: str | None
-) -> Steps[Established]:
+def resume(side: ServerSide, hello: ClientHello, found: Found, random: bytes, alpn: str | None) -> Steps[Established]:
     """The short handshake: we finish first (RFC 5246, 7.3)."""
-    side.session_id = hello.legacy_session_id
+    session, peer, session_id = found
     suite = SUITES[session.cipher_suite]
-    peer = yield from recall_peer(side, "client", session)
+    resume_as(side, session)
+    note_recalled(side, peer)
     extended = bool(session.extended_master_secret)
     side.transcript.start(suite.hash_name)
     say_hello(side, hello, suite.suite, random, hello.legacy_session_id, extended, alpn)
@@ -206,9 +218,7 @@ def resume(
     first = keys.send_finished(side)
     yield from keys.check_finished(side)
     first = first if extended else b""
-    return keys.establish(
-        side, peer, None, alpn, finished_bytes=first, session_id=hello.legacy_session_id, resumed=True
-    )
+    return keys.establish(side, peer, None, alpn, finished_bytes=first, session_id=session_id, resumed=True)
 
 
 def choose(side: ServerSide, hello: ClientHello) -> Steps[Choice12]:
@@ -323,6 +333,7 @@ def of_whole_handshakes(side: ServerSide, hello: ClientHello, identity: Identity
 
 def say_who_and_key(side: ServerSide, hello: ClientHello, choice: Choice12, random: bytes) -> Steps[KeyShare]:
     """Certificate, its status, and the signed ephemeral key (RFC 8422, 5.4)."""
+    side.bound.own_certificate = mark_of(side, choice.identity)
     side.send(Certificate12([one.der for one in choice.identity.chain]))
     staple = choice.identity.ocsp_response
     if staple is not None and ExtensionType.STATUS_REQUEST in hello.extensions:
@@ -390,6 +401,8 @@ def give_ticket(
         alpn=(alpn or "").encode(),
         peer_chain=list(peer.chain),
         since=peer.since or side.now_ms(),
+        own_certificate=side.bound.own_certificate,
+        client_asked=int(side.config.client_auth is not ClientAuth.NONE),
     )
     if uses_tickets(side, hello):
         ticket = yield from ask(side, SealTicket(session, side.now_ms()))

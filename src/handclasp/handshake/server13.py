@@ -10,7 +10,7 @@ from handclasp.crypto import groups
 from handclasp.crypto.protection import Opener13, Sealer13
 from handclasp.crypto.schedule13 import EarlySecret
 from handclasp.crypto.suites import SUITES, SuiteParameters
-from handclasp.handshake.authenticate import common_schemes, no_certificate, recall_peer, verify_peer
+from handclasp.handshake.authenticate import common_schemes, no_certificate, verify_peer
 from handclasp.handshake.authenticate13 import (
     check_chain_limits,
     check_finished,
@@ -32,8 +32,9 @@ from handclasp.handshake.established import Established, Peer
 from handclasp.handshake.extensions import check_extensions
 from handclasp.handshake.flow import Steps, ask, expect
 from handclasp.handshake.keys13 import Keys13
+from handclasp.handshake.recall import note_recalled, resume_as
 from handclasp.handshake.suites import common_suites
-from handclasp.handshake.tickets13 import check_offered_keys, choose_session, send_tickets, takes_tickets
+from handclasp.handshake.tickets13 import Found, check_offered_keys, choose_session, send_tickets, takes_tickets
 from handclasp.questions import ChooseCertificate
 from handclasp.wire.extensions import (
     ALPN,
@@ -73,7 +74,6 @@ from handclasp.x509.text import listed
 if TYPE_CHECKING:
     from handclasp.handshake.side import ServerSide
     from handclasp.handshake.transcript import Transcript
-    from handclasp.sessions import Session
     from handclasp.x509.identity import Identity
 
 __all__ = ["handshake"]
@@ -88,7 +88,7 @@ def handshake(side: ServerSide, hello: ClientHello, alpn: str | None) -> Steps[E
     if ExtensionType.EARLY_DATA in hello.extensions:
         side.records.early_data_left = side.config.limits.refused_early_data
     hello, before = yield from settle_group(side, hello, suite)
-    found = yield from choose_session(side, hello, before, suite)
+    found = yield from choose_session(side, hello, before, suite, alpn)
     proof = (yield from choose_proof(side, hello)) if found is None else None  # step 9
     keys = agree(side, hello, suite, found)  # steps 10, 18
     say_extensions(side, alpn, resumed=keys.session is not None)
@@ -98,10 +98,12 @@ def handshake(side: ServerSide, hello: ClientHello, alpn: str | None) -> Steps[E
     side.send(Finished(keys.server.verify_data(side.transcript.digest())))  # steps 12, 19
     application = keys.application(side)
     side.write_with(Sealer13(suite, *application.server.key_iv(suite)), "application", suite.suite)
-    if keys.session is None:
+    if found is None:
         peer = yield from authenticate_client(side)  # steps 14, 17
     else:
-        peer = yield from recall_peer(side, "client", keys.session)
+        peer = found.peer
+        resume_as(side, found.session)
+        note_recalled(side, peer)
     yield from check_finished(side, keys.client)  # steps 16, 20
     side.records.early_data_left = 0
     established = keys.establish(side, application, peer, alpn)
@@ -219,17 +221,15 @@ def server_hello(
     return ServerHello(TLS12, random, hello.legacy_session_id, suite.suite, CompressionMethod.NULL, extensions)
 
 
-def agree(
-    side: ServerSide, hello: ClientHello, suite: SuiteParameters, found: tuple[int, Session, bool] | None
-) -> Keys13:
+def agree(side: ServerSide, hello: ClientHello, suite: SuiteParameters, found: Found | None) -> Keys13:
     """Answer the client's key or PSK or both: ServerHello, and the handshake keys (RFC 8446, 7.1)."""
     extensions = pack(SupportedVersionsServerHello(TLS13))
     early, session = EarlySecret.of(suite.hash_name), None
     alone = False
     if found is not None:
-        index, session, alone = found
+        session, alone = found.session, found.alone
         early = EarlySecret.of(suite.hash_name, session.secret)
-        extensions |= pack(SelectedPsk(index))
+        extensions |= pack(SelectedPsk(found.place))
     group, shared = (None, None) if alone else exchange(side, hello, extensions)
     side.send(server_hello(hello, suite, side.random(32), extensions))
     if side.config.middlebox_compatibility and hello.legacy_session_id and not side.ccs_sent:

@@ -22,6 +22,7 @@ from handclasp.facts import (
     SecretMade,
 )
 from handclasp.handshake.errors import UnexpectedMessage
+from handclasp.handshake.established import Bound
 from handclasp.handshake.transcript import Transcript
 from handclasp.wire.iana import CipherSuite, ProtocolVersion
 from handclasp.wire.messages import HandshakeMessage
@@ -38,14 +39,15 @@ class Side(Generic[C]):
     """One party of a handshake in progress."""
 
     __slots__ = (
+        "bound",
         "ccs_sent",
         "client_random",
         "config",
         "observer",
+        "port",
         "records",
         "role",
         "server_name",
-        "session_id",
         "transcript",
         "version",
     )
@@ -58,13 +60,15 @@ class Side(Generic[C]):
         *,
         server_name: str | None,
         observer: Observer | None,
+        port: int | None = None,
     ) -> None:
         self.role: Role = role
         self.config = config
         self.records = records
         self.server_name = server_name
-        self.session_id = b""
-        """TLS 1.2 server: the ID of the session that is being resumed; forgotten where that fails."""
+        self.port = port
+        """A client's: the server's port, where it is known; sessions are kept by it too."""
+        self.bound = Bound()
         self.observer = observer
         self.transcript = Transcript()
         self.client_random = b""

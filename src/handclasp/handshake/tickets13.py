@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from handclasp.config import ClientAuth
 from handclasp.crypto.schedule13 import EarlySecret
 from handclasp.crypto.suites import SUITES, SuiteParameters
 from handclasp.handshake.errors import BinderMismatch, ExtensionMissing, IllegalValue
 from handclasp.handshake.flow import Steps, ask
+from handclasp.handshake.recall import belongs, recall_peer
 from handclasp.questions import OpenTicket, SealTicket
 from handclasp.sessions import Session
 from handclasp.wire.extensions import OfferedPsks, PskKeyExchangeModes, find
@@ -18,11 +18,11 @@ from handclasp.wire.iana import ExtensionType, ProtocolVersion, PskKeyExchangeMo
 from handclasp.wire.messages import ClientHello, NewSessionTicket
 
 if TYPE_CHECKING:
-    from handclasp.handshake.established import Established
+    from handclasp.handshake.established import Established, Peer
     from handclasp.handshake.side import ServerSide
     from handclasp.handshake.transcript import Transcript
 
-__all__ = ["check_offered_keys", "choose_session", "send_tickets", "takes_tickets"]
+__all__ = ["Found", "check_offered_keys", "choose_session", "send_tickets", "takes_tickets"]
 
 TLS13 = ProtocolVersion.TLS13
 
@@ -38,10 +38,22 @@ def check_offered_keys(hello: ClientHello) -> None:
         raise IllegalValue("pre_shared_key is not the last extension of the client's hello.")
 
 
+class Found(NamedTuple):
+    """A session to resume."""
+
+    place: int
+    """Its place in the client's list."""
+    session: Session
+    peer: Peer
+    """Its client, as judged now."""
+    alone: bool
+    """Whether without a key exchange."""
+
+
 def choose_session(
-    side: ServerSide, hello: ClientHello, before: Transcript | None, suite: SuiteParameters
-) -> Steps[tuple[int, Session, bool] | None]:
-    """A session to resume: its place in the client's list, itself, and whether without a key exchange."""
+    side: ServerSide, hello: ClientHello, before: Transcript | None, suite: SuiteParameters, alpn: str | None
+) -> Steps[Found | None]:
+    """A session to resume, the first that fits; one whose client would be refused now is the last looked at."""
     psks, modes = find(hello.extensions, OfferedPsks), find(hello.extensions, PskKeyExchangeModes)
     if psks is None or modes is None:
         return None
@@ -52,11 +64,14 @@ def choose_session(
         return None
     for index, identity in enumerate(psks.identities[: side.config.limits.psk_identities]):
         session: Session | None = yield from ask(side, OpenTicket(identity.identity, side.now_ms()))
-        if session is None or not fits(side, session, suite):
+        if session is None or not fits(session, suite) or not belongs(side, session, alpn):
             continue
+        peer = yield from recall_peer(side, "client", session)
+        if peer is None:
+            return None
         check_binder(hello, psks, index, before, suite, session)
         side.note_choice("session", "server", ("ticket",), ("ticket",), "ticket", "the ticket is ours and fresh")
-        return index, session, alone
+        return Found(index, session, peer, alone)
     side.note_choice("session", "server", ("ticket",), (), None, "no ticket of ours that is fresh and fits")
     return None
 
@@ -70,15 +85,12 @@ def choose_mode(side: ServerSide, hello: ClientHello, modes: PskKeyExchangeModes
     return None
 
 
-def fits(side: ServerSide, session: Session, suite: SuiteParameters) -> bool:
-    """Whether this session may be resumed in this connection (RFC 8446, 4.2.11)."""
+def fits(session: Session, suite: SuiteParameters) -> bool:
+    """Whether this session goes with this suite (RFC 8446, 4.2.11)."""
     return (
         session.version == TLS13
-        and session.is_fresh(side.now_ms())
         and session.cipher_suite in SUITES
         and SUITES[session.cipher_suite].hash_name == suite.hash_name
-        and session.server_name == (side.server_name or "").encode()
-        and not (side.config.client_auth is ClientAuth.REQUIRED and not session.peer_chain)
     )
 
 

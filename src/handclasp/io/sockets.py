@@ -14,12 +14,11 @@ from typing import Any, NoReturn, Self
 
 from handclasp.config import ClientConfig, ServerConfig
 from handclasp.connection import ClientConnection, ServerConnection
-from handclasp.errors import UsageError
 from handclasp.facts import Observer
 from handclasp.io.tls_socket import TlsSocket
 from handclasp.pickling import refuse_copies
 from handclasp.x509 import TrustStore
-from handclasp.x509.names import PeerName, normalize_host
+from handclasp.x509.names import normalize_host
 
 __all__ = ["Listener", "connect", "listen"]
 
@@ -128,19 +127,18 @@ def connect(
 
     Instead of a socket anything with `recv`, `sendall` and `close` will do, such as another `TlsSocket` that leads to
     a proxy. Without a config the system's authorities are trusted. `server_name` is the host unless it is given; over
-    a socket of yours it has to be. `timeout` in seconds is for the connection to each address of the host, and for the
-    handshake as a whole, which a timeout of your socket may shorten; your socket keeps its own, and one made here has
-    none. Raises `OSError` for the network, the error of the handshake for TLS (which is an `OSError` too), and
-    `UsageError` for a name that is none. A socket of yours is closed where the handshake fails.
+    a socket of yours it has to be, unless the policy leaves names out. `timeout` in seconds is for the connection to
+    each address of the host, and for the handshake as a whole, which a timeout of your socket may shorten; your socket
+    keeps its own, and one made here has none. Raises `OSError` for the network, the error of the handshake for TLS
+    (which is an `OSError` too), and `UsageError` for a name that is none. A socket of yours is closed where the
+    handshake fails.
     """
     ours = isinstance(address, tuple)
-    if server_name is None:
-        if not ours:
-            raise UsageError("server_name: name the server when you bring the socket yourself.")
+    if server_name is None and ours:
         server_name = str(address[0])
-    PeerName.of(server_name)  # what is wrong here is told before anybody is called
     config = config or ClientConfig(trust=TrustStore.system())
-    connection = ClientConnection(config, server_name=server_name, observer=observer)
+    # What is wrong here is told before anybody is called.
+    connection = ClientConnection(config, server_name=server_name, port=_port_of(address), observer=observer)
     sock: Any = _connected(address, timeout) if ours else address
     _no_delay(sock)
     return _shaken(TlsSocket(sock, connection, answer=answer), timeout)
@@ -155,6 +153,16 @@ def _shaken(tls: TlsSocket, timeout: float | None) -> TlsSocket:
         tls.abort()
         raise
     return tls
+
+
+def _port_of(address: Any) -> int | None:
+    """Where the server listens, as far as can be told: sessions are kept by it."""
+    if isinstance(address, tuple):
+        return int(address[1])
+    if isinstance(address, socket.socket) and address.family in (socket.AF_INET, socket.AF_INET6):
+        with contextlib.suppress(OSError):  # a socket that is not connected says so when it is used
+            return int(address.getpeername()[1])
+    return None
 
 
 def _connected(address: Address, timeout: float | None) -> socket.socket:

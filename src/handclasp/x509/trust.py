@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import ssl
 from collections.abc import Iterable
@@ -20,12 +21,13 @@ __all__ = ["TrustStore"]
 class TrustStore:
     """A fixed set of trust anchors; one object serves all connections."""
 
-    __slots__ = ("__weakref__", "_by_name", "_by_subject", "anchors", "token")
+    __slots__ = ("__weakref__", "_by_name", "_by_subject", "_digest", "anchors", "token")
 
     def __init__(self, anchors: Iterable[Certificate]) -> None:
         self.anchors: tuple[Certificate, ...] = tuple(dict.fromkeys(anchors))
         self.token = object()
         """Stands for this store where only being the same matters."""
+        self._digest: bytes | None = None
         self._by_name: dict[tuple[Any, ...], tuple[Certificate, ...]] | None = None
         self._by_subject: dict[bytes, tuple[Certificate, ...]] | None = None
 
@@ -79,6 +81,13 @@ class TrustStore:
     def subjects(self) -> tuple[bytes, ...]:
         """The anchors' names in DER, for a CertificateRequest."""
         return tuple(self._index())
+
+    @property
+    def digest(self) -> bytes:
+        """SHA-256 over the anchors; the same for all stores that trust the same ones."""
+        if self._digest is None:
+            self._digest = hashlib.sha256(b"".join(sorted(one.fingerprint for one in self.anchors))).digest()
+        return self._digest
 
     def issuers_of(self, certificate: Certificate) -> tuple[Certificate, ...]:
         """The anchors whose name is the certificate's issuer, however it is written."""

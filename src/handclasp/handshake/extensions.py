@@ -31,21 +31,36 @@ SMALL = 128
 """Bytes of such a list, at most."""
 
 
-def check_extensions(place: Place, extensions: Mapping[ExtensionType, bytes]) -> None:
-    """Each known extension may be in this message and is well-formed there; unknown ones are passed over."""
+NONE: frozenset[ExtensionType] = frozenset()
+
+
+def check_extensions(
+    place: Place, extensions: Mapping[ExtensionType, bytes], decoded: frozenset[ExtensionType] = NONE
+) -> None:
+    """Each known extension may be in this message and is well-formed there; unknown ones are passed over.
+
+    `decoded`: those that may be there and that the caller decodes before it goes on.
+    """
     for kind, body in extensions.items():
+        if kind in decoded:
+            continue
         if kind in REMEMBERED and len(body) <= SMALL:
             _remembered(place, kind, body)
         else:
             _check(place, kind, body)
 
 
-def check_answers(place: Place, extensions: Mapping[ExtensionType, bytes], asked: Container[ExtensionType]) -> None:
+def check_answers(
+    place: Place,
+    extensions: Mapping[ExtensionType, bytes],
+    asked: Container[ExtensionType],
+    decoded: frozenset[ExtensionType] = NONE,
+) -> None:
     """The same for a message that answers: nothing is in it that was not asked for, known or not."""
     for kind in extensions:
         if kind not in asked:
             raise ExtensionUnasked(f"The peer answers with {kind} in its {place}, which was not asked for.")
-    check_extensions(place, extensions)
+    check_extensions(place, extensions, decoded)
 
 
 def _check(place: Place, kind: ExtensionType, body: bytes) -> None:

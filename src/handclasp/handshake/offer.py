@@ -63,6 +63,10 @@ MAX_EXTENSIONS = 0xFFFF
 TLS12, TLS13 = ProtocolVersion.TLS12, ProtocolVersion.TLS13
 
 
+DECODED13 = frozenset({ExtensionType.SUPPORTED_VERSIONS, ExtensionType.KEY_SHARE, ExtensionType.PRE_SHARED_KEY})
+"""What is decoded of a ServerHello before there are keys in any case."""
+
+
 @dataclass(slots=True)
 class Offer:
     """A hello that was sent, and the secrets that go with it."""
@@ -133,7 +137,7 @@ def check_answer(offer: Offer, hello: ServerHello, version: ProtocolVersion) -> 
     elif hello.is_retry:
         check_answers(Place.HELLO_RETRY_REQUEST, hello.extensions, {ExtensionType.COOKIE, *asked})
     else:
-        check_answers(Place.SERVER_HELLO, hello.extensions, asked)
+        check_answers(Place.SERVER_HELLO, hello.extensions, asked, DECODED13)
 
 
 def _session_id(side: ClientSide, session: Session | None) -> bytes:

@@ -16,7 +16,7 @@ from handclasp.handshake.flow import Steps, ask, expect
 from handclasp.questions import ChooseALPN
 from handclasp.wire.codec import DecodeError
 from handclasp.wire.extensions import ALPN, ServerNameList, SupportedVersions, find
-from handclasp.wire.iana import CipherSuite, CompressionMethod, ProtocolVersion
+from handclasp.wire.iana import CipherSuite, CompressionMethod, ExtensionType, ProtocolVersion
 from handclasp.wire.messages import ClientHello
 from handclasp.wire.places import Place
 from handclasp.x509.text import listed
@@ -30,13 +30,18 @@ __all__ = ["handshake"]
 TLS12, TLS13 = ProtocolVersion.TLS12, ProtocolVersion.TLS13
 
 
+DECODED12 = frozenset({ExtensionType.SUPPORTED_VERSIONS, ExtensionType.SERVER_NAME})
+DECODED13 = DECODED12 | {ExtensionType.KEY_SHARE}
+"""What is decoded before the first answer in any case."""
+
+
 def handshake(side: ServerSide) -> Steps[Established]:
     """One connection, the server's half."""
     hello = yield from expect(ClientHello)  # steps 2-5
     side.client_random = hello.random
     side.records.version = b"\x03\x03"
     side.version = version = choose_version(side, hello)  # steps 6, 7
-    check_extensions(Place.CLIENT_HELLO, hello.extensions)
+    check_extensions(Place.CLIENT_HELLO, hello.extensions, DECODED13 if version == TLS13 else DECODED12)
     side.server_name = server_name(hello)
     alpn = yield from choose_alpn(side, hello)
     if version == TLS13:

@@ -29,6 +29,8 @@ PERIODS: dict[str, tuple[timedelta, timedelta | None]] = {
     "in force": (-HOUR, DAY),
     "without end": (-HOUR, None),
     "ended": (-2 * DAY, -HOUR),
+    "short": (-HOUR, HOUR),
+    "long": (-2 * HOUR, 9 * DAY),
     "not begun": (HOUR, DAY),
 }
 

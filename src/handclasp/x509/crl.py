@@ -27,6 +27,8 @@ ALL_REASONS = frozenset(flag for flag in x509.ReasonFlags if flag.name not in ("
 UNDERSTOOD = frozenset(
     {x509.CRLNumber.oid, x509.DeltaCRLIndicator.oid, x509.IssuingDistributionPoint.oid, x509.AuthorityKeyIdentifier.oid}
 )
+INDEXED = 200
+"""Bytes of memory that the index takes for an entry."""
 REMEMBERED_KEYS = 64
 """Keys of which a list remembers whether they signed it."""
 
@@ -45,6 +47,7 @@ class Crl:
         "_tbs",
         "_text",
         "der",
+        "is_believed",
         "issuer",
         "next_update",
         "parsed",
@@ -68,6 +71,8 @@ class Crl:
             # The parser writes these bytes anew when asked, for a second in a list of a million.
             self._tbs = der[start : after(der, start)]
             self._keys: dict[bytes, bool] = {}
+            self.is_believed = False
+            """Whether somebody who may have signed it was found to have, at some time."""
             if self.scope is not None and self.scope.indirect_crl:
                 with quietly():
                     self._index = self._by_issuer()
@@ -136,6 +141,11 @@ class Crl:
         except Exception:  # the parser's own errors have no common class
             return "unknown"
         return None if algorithm is None else algorithm.name
+
+    @property
+    def size(self) -> int:
+        """Bytes of memory that it takes, about."""
+        return 2 * len(self.der) + INDEXED * sum(map(len, self._index.values()))
 
     def is_current(self, at: datetime) -> bool:
         """Whether it speaks of this time."""

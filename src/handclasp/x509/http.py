@@ -40,6 +40,8 @@ class Fetch:
     """An OCSP request to be posted (RFC 6960, A.1); None: the document is got."""
     what: str = ""
     """One of "issuer", "OCSP response" and "CRL"."""
+    spare: bool = False
+    """Whether one like it came already, so that it is worth no long wait."""
 
 
 def fetch_by_http(fetch: Fetch, seconds: float) -> bytes:

@@ -29,6 +29,7 @@ from handclasp.errors import ConfigError, UsageError
 from handclasp.pickling import check_pickles
 from handclasp.x509.certificate import Certificate
 from handclasp.x509.crl import Crl
+from handclasp.x509.documents import DAY, MINUTE, Document, Documents, Key
 from handclasp.x509.errors import BadStaple, CertificateError, RevocationUnknown, UnknownAuthority
 from handclasp.x509.http import Fetch, FetchFailed, fetch_by_http
 from handclasp.x509.names import Address, PeerName
@@ -47,22 +48,20 @@ MOST_ISSUERS = 32
 """Certificates of issuers that one document adds to a chain; it may hold any number of others."""
 MOST_TOLD = 8
 """Failed fetches that an error tells of; the report has all."""
-DAY, MINUTE = 86400.0, 60.0
 RESPONSE_SIZE = 1 << 16
 """Bytes of an OCSP response, or of a missing issuer's certificates."""
-KEPT = 1024
-"""Documents remembered, failures too; the oldest go first."""
+SPARE = 1.0
+"""Seconds for a document that may be newer than one that came already."""
 
 Steps = Generator[Fetch, "bytes | FetchFailed", Report]
 Transport = Callable[[Fetch, float], bytes]
 Use = Callable[[bytes], tuple[Any, float]]
 """From a document's bytes to its value, and for how many seconds it holds; raises for what is of no use."""
+MERGED = 256
+"""Collections of documents that are kept ready, for verdicts that rest on the same."""
 NO_MORE = "as many documents as one verdict may take were asked for before it"
 Pair = tuple[Certificate, Certificate]
 """A certificate and its issuer."""
-_Key = tuple[str, str, bytes]
-"""What a document is, where it is, and which certificate it is about: a peer that names a CRL's place as its issuer's
-must not spoil the list for others."""
 NOTHING = RevocationSources(())
 
 
@@ -79,20 +78,6 @@ class Arguments(TypedDict):
     staple_asked: NotRequired[bool]
 
 
-@dataclass(frozen=True, slots=True)
-class _Kept:
-    """A document that came, or the reason why no newer one did, and the times of judging that go by it."""
-
-    value: Any
-    error: str | None
-    since: float
-    until: float
-
-    def counts(self, now: float) -> bool:
-        """Whether it is not to be asked for anew; a clock that was set back long ago makes nothing last."""
-        return self.since - MINUTE <= now <= self.until
-
-
 @dataclass(slots=True)
 class _Fetching:
     """The fetches of one verdict."""
@@ -102,9 +87,13 @@ class _Fetching:
     made: list[Fetched] = field(default_factory=list)
     found: list[Crl | bytes] = field(default_factory=list)
     """Lists and OCSP responses, now or earlier, that tell of the paths."""
-    asked: dict[Pair, list[_Key]] = field(default_factory=dict)
+    strange: dict[Key, Document] = field(default_factory=dict)
+    """What came, now or a minute ago, and nobody vouches for yet."""
+    fresh: bool = False
+    """Whether a list came now."""
+    asked: dict[Pair, list[Key]] = field(default_factory=dict)
     """Of which certificates was asked, and which documents tell of each."""
-    keys: list[_Key] = field(default_factory=list)
+    keys: list[Key] = field(default_factory=list)
     """Those of the certificate that is being asked about."""
 
 
@@ -123,8 +112,9 @@ class Online:
     (RFC 5280, 4.2.2.1 and 4.2.1.13; RFC 6960), `nonce` whether an OCSP response has to have been made for us
     (RFC 9654; most public responders make theirs beforehand). One verdict takes at most `seconds` of waiting
     and `fetches` documents, half of either for issuers, and no list may have more than `list_size` bytes. What was
-    fetched is kept as long as it says that it holds, a day at most, and a failure for a minute. `transport` fetches
-    one document within so many seconds, or raises `FetchFailed`; the default is plain HTTP without a proxy.
+    fetched and an authority vouches for is kept as long as it says that it holds, a day at most, in about eight times
+    `list_size` of memory; all else, and a failure, for a minute. `transport` fetches one document within so many
+    seconds, or raises `FetchFailed`; the default is plain HTTP without a proxy.
     """
 
     def __init__(
@@ -157,12 +147,12 @@ class Online:
         self._lock = Lock()
         self._flights: dict[Fetch, Future[bytes | FetchFailed]] = {}
         """What is being fetched now."""
-        self._kept: OrderedDict[_Key, _Kept] = OrderedDict()
+        self._documents = Documents(list_size)
         self._sources: OrderedDict[tuple[int, ...], tuple[RevocationSources, object]] = OrderedDict()
         """By the ids of what they are made of, which is kept beside them: so long nothing else has those ids."""
 
     def __repr__(self) -> str:
-        return f"<Online, {len(self._kept)} documents kept>"
+        return f"<Online, {len(self._documents)} documents kept>"
 
     def __reduce__(self) -> tuple[Any, ...]:
         """What was fetched stays here: a copy, or what `pickle` makes of it, fetches anew."""
@@ -190,7 +180,10 @@ class Online:
     def _get(self, wanted: Fetch, started: float) -> bytes | FetchFailed:
         """Fetch it, or wait for who is fetching the same."""
         allowed = self._seconds / 2 if wanted.what == "issuer" else self._seconds
-        while (left := started + allowed - time.monotonic()) > 0:
+        end = started + allowed
+        if wanted.spare:
+            end, allowed = min(end, time.monotonic() + SPARE), SPARE
+        while (left := end - time.monotonic()) > 0:
             own: Future[bytes | FetchFailed] = Future()
             with self._lock:
                 flight = self._flights.setdefault(wanted, own)
@@ -238,8 +231,7 @@ class Online:
                 yield from self._status(*pair, at, policy, fetching)
             arguments["revocation"] = self._merged(own, fetching.found)
             report = verify(known, **arguments)
-        for pair in (pair for path in report.paths for pair in path.unsettled):
-            self._doubt(fetching.asked.get(pair, []))
+        self._settle(report, fetching)
         return _told(report, tuple(fetching.made))
 
     # What is fetched.
@@ -249,65 +241,74 @@ class Online:
     ) -> Generator[Fetch, bytes | FetchFailed, list[bytes]]:
         """Certificates of an issuer that the chain leads to and does not have; none where no more can be had."""
         ends = open_ends(known, trust)
-        names = {one.issuer_canonical for one in ends}
-        for one in ends:
-            for url in access(one, AuthorityInformationAccessOID.CA_ISSUERS):
-                fetch = Fetch(url, RESPONSE_SIZE, what="issuer")
-                kept = yield from self._fetched(fetch, b"", fetching, lambda der: (certificates_in(der), DAY))
-                new = (other for other in kept.value or () if any(is_of(other, name) for name in names))
-                found = list(islice((other.der for other in new if other.der not in known), MOST_ISSUERS))
-                if found:
-                    return found
+        names = {one.issuer_canonical for some in ends for one in some}
+        for some in ends:
+            found: dict[bytes, None] = {}
+            for one in some:
+                came = False
+                for url in access(one, AuthorityInformationAccessOID.CA_ISSUERS):
+                    fetch = Fetch(url, RESPONSE_SIZE, what="issuer", spare=came)
+                    kept = yield from self._fetched(fetch, b"", fetching, lambda der: (certificates_in(der), DAY))
+                    new = (other for other in kept.value or () if any(is_of(other, name) for name in names))
+                    more = list(islice((other.der for other in new if other.der not in known), MOST_ISSUERS))
+                    came, found = came or bool(more), found | dict.fromkeys(more)
+            if found:
+                return list(found)
         return []
 
     def _status(
         self, one: Certificate, issuer: Certificate, at: datetime, policy: VerificationPolicy, fetching: _Fetching
     ) -> Generator[Fetch, bytes | FetchFailed, None]:
         """Ask about one certificate: its OCSP responder, and for its lists where that has no answer."""
+        answered = False
         for url in access(one, AuthorityInformationAccessOID.OCSP) if self._ocsp else ():
             nonce = os.urandom(32) if self._nonce else None
-            fetch = Fetch(url, RESPONSE_SIZE, make_request(one, issuer, nonce), "OCSP response")
+            fetch = Fetch(url, RESPONSE_SIZE, make_request(one, issuer, nonce), "OCSP response", answered)
             use = _response_about(one, issuer, at, nonce, policy)
             kept = yield from self._fetched(fetch, one.fingerprint, fetching, use)
-            if kept.error is None:
-                return
-        for urls in points(one, x509.CRLDistributionPoints) if self._crls else ():
-            crl = yield from self._list(urls, fetching)
-            if crl is not None:
-                for more in (*points(one, x509.FreshestCRL), *points(crl, x509.FreshestCRL)):
-                    yield from self._list(more, fetching)
+            answered |= kept.error is None
+        if answered or not self._crls:
+            return
+        fresher = points(one, x509.FreshestCRL)
+        came: list[Crl] = []
+        for urls in points(one, x509.CRLDistributionPoints):
+            came += yield from self._lists(urls, fetching)
+        for crl in came:
+            fresher += (more for more in points(crl, x509.FreshestCRL) if more not in fresher)
+        for urls in fresher if came else ():
+            yield from self._lists(urls, fetching)
 
-    def _list(self, urls: list[str], fetching: _Fetching) -> Generator[Fetch, bytes | FetchFailed, Crl | None]:
-        """The list of one distribution point, from the first place that has it."""
+    def _lists(self, urls: list[str], fetching: _Fetching) -> Generator[Fetch, bytes | FetchFailed, list[Crl]]:
+        """The lists of one distribution point, from each place: which is the newest is in their numbers."""
+        found: list[Crl] = []
         for url in urls:
-            fetch = Fetch(url, self._list_size, what="CRL")
+            fetch = Fetch(url, self._list_size, what="CRL", spare=bool(found))
             kept = yield from self._fetched(fetch, b"", fetching, lambda der: _list_of(der, fetching.now))
             if kept.error is None:
-                crl: Crl = kept.value
-                return crl
-        return None
+                found.append(kept.value)
+        return found
 
     def _fetched(
         self, fetch: Fetch, about: bytes, fetching: _Fetching, use: Use
-    ) -> Generator[Fetch, bytes | FetchFailed, _Kept]:
+    ) -> Generator[Fetch, bytes | FetchFailed, Document]:
         """A document from memory or the network; `use` gives its value and for how many seconds it holds.
 
         What was kept counts on where no newer one is to be had: a list that has ended may still revoke.
         """
         key = (fetch.what, fetch.url, about)
         fetching.keys.append(key)
-        kept = self._kept.get(key)
-        if kept is None or not kept.counts(fetching.now):
-            old = None if kept is None else kept.value
+        old, kept = self._documents.vouched_for(key), self._documents.at_hand(key, fetching.now)
+        if kept is None:
             # Who its issuer is, is the peer's word: that may not take all that is for lists.
             if fetching.left > (self._fetches // 2 if fetch.what == "issuer" else 0):
                 fetching.left -= 1
                 answer = yield fetch
-                kept = _taken(answer, use, old, fetching.now)
+                kept = _taken(answer, use, fetching.now)
                 if not isinstance(answer, _Cut):
-                    self._keep(key, kept)
+                    self._documents.keep(key, kept)
+                    fetching.fresh |= isinstance(kept.value, Crl)
             else:
-                kept = _Kept(old, NO_MORE, 0, 0)
+                kept = Document(None, NO_MORE, 0, 0)
             if kept.error is not NO_MORE or all(
                 (one.what, one.error) != (fetch.what, NO_MORE) for one in fetching.made
             ):
@@ -315,30 +316,24 @@ class Online:
         elif kept.error is not None and all(one.url != fetch.url for one in fetching.made):
             error = f"{kept.error} (so it was less than a minute ago)"
             fetching.made.append(Fetched(fetch.what, fetch.url, error))
-        if isinstance(kept.value, Crl | bytes) and kept.value not in fetching.found:
-            fetching.found.append(kept.value)
-        return kept
+        if kept is not old and kept.value is not None:
+            fetching.strange[key] = kept
+        for document in (old, kept):
+            fetching.found += (one for one in (document.told if document else ()) if one not in fetching.found)
+        return kept if kept.value is not None or old is None else replace(kept, value=old.value)
 
     # What is kept.
 
-    def _keep(self, key: _Key, kept: _Kept) -> None:
-        with self._lock:
-            self._kept[key] = kept
-            self._kept.move_to_end(key)
-            while len(self._kept) > KEPT or self._size() > 4 * self._list_size:
-                self._kept.popitem(last=False)
-            if isinstance(kept.value, Crl):
+    def _settle(self, report: Report, fetching: _Fetching) -> None:
+        """Keep for long what an authority was found to vouch for, but for what tells nothing of whom it was for."""
+        for key, kept in fetching.strange.items():
+            if _is_vouched_for(kept, report):
+                self._documents.vouch(key, kept)
+        pairs = (pair for path in report.paths for pair in path.unsettled)
+        self._documents.doubt({key for pair in pairs for key in fetching.asked.get(pair, ())})
+        if fetching.fresh:
+            with self._lock:
                 self._sources.clear()  # they hold the lists that were before it
-
-    def _doubt(self, keys: list[_Key]) -> None:
-        """Ask for these again in a minute: they tell nothing, whoever made them and however long they say they hold."""
-        with self._lock:
-            for key in keys:
-                if (kept := self._kept.get(key)) is not None:
-                    self._kept[key] = replace(kept, until=min(kept.until, kept.since + MINUTE))
-
-    def _size(self) -> int:
-        return sum(len(one.value.der) for one in self._kept.values() if isinstance(one.value, Crl))
 
     def _merged(self, own: RevocationSources, found: list[Crl | bytes]) -> RevocationSources:
         """The caller's sources and what was fetched as one; for the same contents the same object.
@@ -355,7 +350,7 @@ class Online:
                 responses = [one for one in found if isinstance(one, bytes)]
                 merged = RevocationSources((*own.crls, *lists), (*own.responses, *responses))
                 known = self._sources[key] = (merged, (own, tuple(found)))
-                while len(self._sources) > KEPT:
+                while len(self._sources) > MERGED:
                     self._sources.popitem(last=False)
             return known[0]
 
@@ -382,15 +377,24 @@ def _response_about(
     return use
 
 
-def _taken(answer: bytes | FetchFailed, use: Use, old: Any, now: float) -> _Kept:
+def _taken(answer: bytes | FetchFailed, use: Use, now: float) -> Document:
     """What came of a fetch, to be kept for a day at most, so that what is revoked meanwhile is known then."""
     if isinstance(answer, FetchFailed):
-        return _Kept(old, str(answer), now, now + MINUTE)
+        return Document(None, str(answer), now, now + MINUTE)
     try:
         value, seconds = use(answer)
     except (CertificateError, UsageError) as error:
-        return _Kept(old, str(error), now, now + MINUTE)
-    return _Kept(value, None, now, now + (min(seconds, DAY) if seconds > 0 else MINUTE))
+        return Document(None, str(error), now, now + MINUTE)
+    return Document(value, None, now, now + (min(seconds, DAY) if seconds > 0 else MINUTE))
+
+
+def _is_vouched_for(kept: Document, report: Report) -> bool:
+    """Whether a signature of somebody with a good path is on it; a response's was looked at as it came."""
+    if isinstance(kept.value, Crl):
+        return kept.value.is_believed
+    if isinstance(kept.value, bytes):
+        return True
+    return report.path is not None and any(one in report.path for one in kept.value or ())
 
 
 def _told(report: Report, fetched: tuple[Fetched, ...]) -> Report:

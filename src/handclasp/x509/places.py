@@ -25,8 +25,8 @@ _VISIBLE_HTTP = re.compile(r"http://[!-~]{1,2048}", re.IGNORECASE)
 """What people are shown as it stands, and a server is sent."""
 
 
-def open_ends(known: list[bytes], trust: TrustStore) -> list[Certificate]:
-    """The certificates between the leaf and nowhere: first those whose issuer is not at hand."""
+def open_ends(known: list[bytes], trust: TrustStore) -> tuple[list[Certificate], list[Certificate]]:
+    """The certificates between the leaf and nowhere: those whose issuer is not at hand, and the others."""
     pool = [interned(der) for der in known if len(der) <= MAX_SIZE]
     met: dict[Certificate, None] = {}
     missing: list[Certificate] = []
@@ -43,7 +43,7 @@ def open_ends(known: list[bytes], trust: TrustStore) -> list[Certificate]:
             waiting += above
         except MalformedCertificate:
             continue
-    return missing + [one for one in met if one not in missing]
+    return missing, [one for one in met if one not in missing]
 
 
 def is_of(one: Certificate, name: tuple[Any, ...]) -> bool:

@@ -217,6 +217,7 @@ def _words(lists: list[Crl], question: _Question) -> list[_Word]:
             continue  # it has ended, and could but revoke
         signer = question.signer_of(crl)
         if signer is not None:
+            crl.is_believed = True
             by_signer.setdefault(signer, []).append(crl)
     return [_word(one, question) for one in by_signer.values()]
 

@@ -20,7 +20,7 @@ from handclasp.endings import (
     QuestionMismatch,
     Truncated,
 )
-from handclasp.errors import ConfigError, PeerError
+from handclasp.errors import ConfigError, PeerError, UsageError
 from handclasp.events import Asked, DataReceived, PeerClosed
 from handclasp.facts import AlertSeen, Closed, Failed, KeyInstalled
 from handclasp.handshake.errors import IllegalValue, LimitExceeded, UnexpectedMessage
@@ -39,6 +39,7 @@ from handclasp.wire.codec import DecodeError
 from handclasp.wire.iana import AlertDescription, HandshakeType, KeyUpdateRequest
 from handclasp.wire.messages import EncryptedExtensions, Finished, HandshakeMessage, KeyUpdate, NewSessionTicket
 from handclasp.wire.messages12 import HelloRequest
+from handclasp.x509 import DEFAULT, NamePolicy
 from handclasp.x509.errors import UnknownAuthority
 
 TLS12, TLS13 = ProtocolVersion.TLS12, ProtocolVersion.TLS13
@@ -782,3 +783,16 @@ def test_a_handshake_cut_short_is_no_end_whatever_the_config_says(world: World) 
     connection.start()
     with pytest.raises(Truncated):
         connection.receive_eof()
+
+
+def test_a_client_names_the_server_unless_its_policy_says_that_names_are_not_checked(world: World) -> None:
+    """Anybody with a certificate of a trusted authority would do, which nobody wants who leaves the name out."""
+    for answers in ({}, {VerifyPeer: lambda _: None}):
+        with pytest.raises(UsageError, match=r"names=NamePolicy\.OFF"):
+            ClientConnection(world.client_config(answers=answers), server_name=None)
+    unchecked = world.client_config(verification=replace(DEFAULT, names=NamePolicy.OFF))
+    for _ in range(2):
+        pair = Pair(unchecked, world.server_config(), server_name=None)
+        pair.shake()
+        assert pair.client.connection.established is not None
+        assert not pair.client.connection.established.resumed  # it could be another server each time

@@ -26,6 +26,7 @@ from handclasp.sessions import MAX_TICKET_LIFETIME, MAX_TICKET_SIZE, ClientSessi
 from handclasp.wire.extensions import OidFilter
 from handclasp.wire.iana import CipherSuite, NamedGroup, ProtocolVersion, SignatureScheme
 from handclasp.x509 import DEFAULT, RevocationSources, TrustStore, VerificationPolicy
+from handclasp.x509.filters import check_filters
 from handclasp.x509.identity import Identity
 from handclasp.x509.reload import CrlFiles, TrustFiles
 
@@ -288,6 +289,8 @@ class ServerConfig(Config):
     send_certificate_authorities: bool = True
     """Tell clients whose certificates are welcome (mission row S11)."""
     oid_filters: tuple[OidFilter, ...] = ()
+    """What extensions of a client's certificate have to hold (RFC 8446, 4.2.5): clients are told of it in TLS 1.3, and
+    refused without it in every version, in resumed sessions too."""
     retry_cookie: bool = False
     """Put a cookie into each HelloRetryRequest and want it back (RFC 8446, 4.2.2)."""
     tickets: int = 2
@@ -318,6 +321,7 @@ class ServerConfig(Config):
             raise ConfigError("identities: a server needs a certificate and its key.")
         if self.client_auth is not ClientAuth.NONE and self.trust is None and not self.answers_itself(VerifyPeer):
             raise ConfigError("trust: name the authorities whose clients are welcome.")
+        check_filters(self.oid_filters)
         if not 0 <= self.ticket_lifetime <= MAX_TICKET_LIFETIME:
             raise ConfigError(f"ticket_lifetime: 0 to {MAX_TICKET_LIFETIME} seconds.")
         if self.tickets < 0:
@@ -354,6 +358,8 @@ def _described(value: object) -> str:
     """A text that is the same for values that mean the same."""
     if isinstance(value, TrustStore):
         return value.digest.hex()
+    if isinstance(value, TrustFiles):
+        return repr(value.paths)  # whom they hold changes; sessions are judged by whom they hold then
     if isinstance(value, frozenset):
         return f"{{{', '.join(sorted(map(_described, value)))}}}"
     if isinstance(value, tuple):

@@ -110,11 +110,11 @@ def a_client_that_ends(world: World, folder: Path) -> Case:
 
 def a_replaced_root(world: World, folder: Path) -> Case:
     file, own = folder / "roots.pem", [world.server.identity]
-    file.write_bytes(pem(world.root))
+    file.write_bytes(world.root.certificate_pem)
 
     def change() -> None:
         other = Authority.root("Another Root")
-        replace_file(file, pem(other))
+        replace_file(file, other.certificate_pem)
         own[:] = [other.intermediate("Another CA").server("localhost").identity]
 
     return Case({"trust": TrustFiles(file)}, {"identities": Live(own)}, change)
@@ -123,10 +123,10 @@ def a_replaced_root(world: World, folder: Path) -> Case:
 def a_replaced_root_of_clients(world: World, folder: Path) -> Case:
     """The client has a certificate of either authority."""
     file, other = folder / "roots.pem", Authority.root("Another Root")
-    file.write_bytes(pem(world.root))
+    file.write_bytes(world.root.certificate_pem)
 
     def change() -> None:
-        replace_file(file, pem(other))
+        replace_file(file, other.certificate_pem)
 
     own = (world.client.identity, other.client("alice").identity)
     server = {"client_auth": ClientAuth.REQUIRED, "trust": TrustFiles(file)}
@@ -171,12 +171,6 @@ class Live:
 
     def __iter__(self) -> Any:
         return iter(self._kept)
-
-
-def pem(authority: Authority) -> bytes:
-    from cryptography.hazmat.primitives.serialization import Encoding
-
-    return authority.certificate.parsed.public_bytes(Encoding.PEM)
 
 
 def replace_file(path: Path, data: bytes) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,6 +24,7 @@ from handclasp.wire.messages import ClientHello
 from handclasp.x509 import DEFAULT, TrustStore
 from handclasp.x509.clients import AllowedClient
 from handclasp.x509.errors import ClientNotAllowed
+from handclasp.x509.reload import TrustFiles
 
 TLS12, TLS13 = ProtocolVersion.TLS12, ProtocolVersion.TLS13
 BOTH = pytest.mark.parametrize("version", [TLS12, TLS13], ids=str)
@@ -45,13 +47,20 @@ def shaken(client: ClientConfig, server: ServerConfig, **changes: Any) -> Establ
 # Clients that share a memory.
 
 
-def changes_of_a_client(world: World) -> dict[str, dict[str, Any]]:
+def roots_in(file: Path, world: World) -> Path:
+    file.write_bytes(world.root.certificate_pem)
+    return file
+
+
+def changes_of_a_client(world: World, folder: Path) -> dict[str, dict[str, Any]]:
     stranger = Authority.root("Somebody else").certificate
     return {
         "another identity": {"identities": (world.issuing.client("bob").identity,)},
         "no identity": {"identities": ()},
         "one identity more": {"identities": (world.client.identity, world.issuing.client("bob").identity)},
         "more trust": {"trust": TrustStore.of(stranger, *world.root.trust.anchors)},
+        "trust in files": {"trust": TrustFiles(roots_in(folder / "a.pem", world))},
+        "trust in other files": {"trust": TrustFiles(roots_in(folder / "b.pem", world))},
         "a stricter policy": {"verification": replace(DEFAULT, wildcards=False)},
         "another protocol": {"alpn": ("http/1.1",)},
         "other suites": {"cipher_suites": ClientConfig(trust=world.root.trust).cipher_suites[::-1]},
@@ -64,7 +73,7 @@ def changes_of_a_client(world: World) -> dict[str, dict[str, Any]]:
 @BOTH
 @TICKETS
 def test_a_client_finds_no_session_that_was_made_with_something_else(
-    world: World, version: ProtocolVersion, tickets: int
+    world: World, tmp_path: Path, version: ProtocolVersion, tickets: int
 ) -> None:
     if version == TLS13 and not tickets:
         return
@@ -72,10 +81,10 @@ def test_a_client_finds_no_session_that_was_made_with_something_else(
         tickets=tickets, client_auth=ClientAuth.OPTIONAL, trust=world.root.trust, alpn=("h2", "http/1.1")
     )
     base = {"versions": (version,), "identities": (world.client.identity,), "alpn": ("h2",)}
-    for what, change in changes_of_a_client(world).items():
-        sessions = ClientSessions()
-        client = world.client_config(sessions=sessions, **base)
-        assert not shaken(client, server).resumed
+    sessions = ClientSessions()
+    client = world.client_config(sessions=sessions, **base)
+    assert not shaken(client, server).resumed
+    for what, change in changes_of_a_client(world, tmp_path).items():
         assert shaken(client, server).resumed
         other = shaken(replace(client, **change), server)
         assert not other.resumed, what

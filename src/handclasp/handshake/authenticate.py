@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from handclasp.crypto import signatures
@@ -14,16 +15,19 @@ from handclasp.handshake.flow import Steps, ask
 from handclasp.questions import Sign, VerifyPeer
 from handclasp.wire.codec import DecodeError
 from handclasp.wire.extensions import OCSPStatus
-from handclasp.wire.iana import CertificateStatusType, NamedGroup, ProtocolVersion, SignatureScheme
+from handclasp.wire.iana import AlertDescription, CertificateStatusType, NamedGroup, ProtocolVersion, SignatureScheme
 from handclasp.wire.messages import Finished
 from handclasp.wire.messages12 import CertificateStatus
 from handclasp.x509 import CertificateError
 from handclasp.x509.certificate import shared
+from handclasp.x509.errors import UnwantedCertificate
+from handclasp.x509.filters import lacking
+from handclasp.x509.report import Check, Verdict
 from handclasp.x509.text import listed
 
 if TYPE_CHECKING:
     from handclasp.facts import Role
-    from handclasp.handshake.side import Side
+    from handclasp.handshake.side import ServerSide, Side
     from handclasp.x509 import Report
     from handclasp.x509.identity import Identity
 
@@ -72,6 +76,8 @@ def verify_peer(
     name = side.server_name if role == "server" else None
     try:
         report: Report = yield from ask(side, VerifyPeer(role, chain, name, ocsp, scts, side.now(), resumed))
+        if role == "client" and side.config.oid_filters:
+            check_wanted(side, report)
     except CertificateError as error:
         if not resumed:
             side.note(PeerChecked(error.report))
@@ -100,6 +106,19 @@ def signed(side: Side[Any], identity: Identity, scheme: SignatureScheme, content
             f"What came as a {scheme} signature for {identity.leaf.subject_text} is none by its certificate's key."
         ) from error
     return bytes(signature)
+
+
+def check_wanted(side: ServerSide, report: Report) -> None:
+    """The client's certificate has what we asked for (RFC 8446, 4.2.5)."""
+    leaf = report.leaf
+    missing = None if leaf is None else lacking(leaf, side.config.oid_filters)
+    if leaf is None or missing is None:
+        return
+    error = UnwantedCertificate(f"The certificate of {leaf.subject_text} lacks {missing}.")
+    alert = AlertDescription(error.alert)
+    check = Check("purpose", Verdict.FAILED, leaf, "what oid_filters ask for", f"no {missing}", error.section, alert)
+    error.report = replace(report, path=None, checks=(*report.checks, check), error=error)
+    raise error
 
 
 def check_verify_data(side: Side[Any], finished: Finished, wanted: bytes) -> None:

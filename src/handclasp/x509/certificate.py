@@ -327,6 +327,11 @@ class Certificate:
         value = None if found is None else found.value
         return value.value if isinstance(value, x509.UnrecognizedExtension) else None
 
+    def extension_bytes(self, oid: x509.ObjectIdentifier) -> bytes | None:
+        """The value of any extension in DER, None where it is absent."""
+        found = self._extensions.get(oid)
+        return None if found is None else found.value.public_bytes()
+
     @_Kept
     def _extensions(self) -> dict[x509.ObjectIdentifier, x509.Extension[Any]]:
         return {one.oid: one for one in self.parsed.extensions}

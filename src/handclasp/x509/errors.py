@@ -27,6 +27,7 @@ __all__ = [
     "SignatureInvalid",
     "StapleMissing",
     "UnknownAuthority",
+    "UnwantedCertificate",
     "WeakKey",
     "WeakSignatureHash",
     "WrongPurpose",
@@ -97,6 +98,15 @@ class ClientNotAllowed(CertificateError):
     section = "RFC 8446, 6.2"
     step = 17
     mend = "Add one of the client's names to `allowed_clients`, or give it a certificate with such a name."
+
+
+class UnwantedCertificate(CertificateError):
+    """A client's certificate without what the server's oid_filters want of it (RFC 8446, 4.2.5)."""
+
+    alert = AlertDescription.UNSUPPORTED_CERTIFICATE
+    section = "RFC 8446, 4.2.5"
+    mend = "Show a certificate with the extensions that the server asks for, or change the server's oid_filters."
+    step = 17
 
 
 class WrongPurpose(CertificateError):

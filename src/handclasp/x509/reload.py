@@ -48,6 +48,11 @@ class Reloaded(Generic[T]):
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), self._arguments
 
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The files and directories it is made from."""
+        return self._paths
+
     def current(self) -> T:
         """What the files hold now, or held before they went bad."""
         signature = self._look()

@@ -20,6 +20,7 @@ from handclasp.wire.extensions import OidFilter
 from handclasp.wire.iana import NamedGroup, ProtocolVersion, SignatureScheme
 from handclasp.x509.identity import Identity
 from handclasp.x509.report import Report
+from handclasp.x509.text import listed
 
 __all__ = [
     "ChooseALPN",
@@ -123,7 +124,7 @@ class ChooseALPN:
     def check(self, answer: object) -> None:
         """Raises `WrongAnswer` for what is no answer."""
         if answer is not None and (type(answer) is not str or answer not in self.offered):
-            raise WrongAnswer(self, f"one of {', '.join(self.offered)}, or None", answer)
+            raise WrongAnswer(self, f"one of {listed(self.offered)}, or None", answer)
 
 
 @dataclass(frozen=True, slots=True)

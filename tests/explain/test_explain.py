@@ -18,6 +18,7 @@ from handclasp.endings import PeerAlert, Truncated
 from handclasp.errors import HandclaspError, PeerError, UsageError
 from handclasp.explain import STEPS, StepTrace, explain
 from handclasp.handshake.errors import FinishedMismatch
+from handclasp.questions import WrongAnswer
 from handclasp.wire.iana import AlertDescription
 
 TLS12, TLS13 = ProtocolVersion.TLS12, ProtocolVersion.TLS13
@@ -142,7 +143,16 @@ def test_every_error_of_a_peer_s_has_side_reason_standard_and_mend(kind: type[Pe
     assert explanation.mend.endswith((".", "?"))
 
 
-@pytest.mark.parametrize("kind", sorted(set(below(UsageError)) - {PeerAlert}, key=str), ids=lambda kind: kind.__name__)
+def test_an_answer_that_is_none_is_our_own_mistake() -> None:
+    explanation = explain(WrongAnswer(None, "a Report", "a word"), StepTrace())
+    assert explanation.refused_by == "us"
+    assert explanation.mend
+
+
+PLAIN_MISTAKES = sorted(set(below(UsageError)) - {PeerAlert, WrongAnswer}, key=str)
+
+
+@pytest.mark.parametrize("kind", PLAIN_MISTAKES, ids=lambda kind: kind.__name__)
 def test_our_own_mistakes_are_not_blamed_on_the_peer(kind: type[UsageError]) -> None:
     explanation = explain(kind("what happened"), StepTrace())
     assert explanation.refused_by == "us"

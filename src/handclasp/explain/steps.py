@@ -55,7 +55,7 @@ from handclasp.wire.messages12 import (
     ServerKeyExchangeECDHE,
 )
 from handclasp.x509 import Certificate as X509Certificate
-from handclasp.x509.text import shortened
+from handclasp.x509.text import listed, shortened
 
 __all__ = ["STEPS", "Step", "StepTrace"]
 
@@ -235,7 +235,7 @@ def _name_in(message: ClientHello) -> str:
     except DecodeError:
         return ""
     hosts = [one.host_name.decode("ascii", "replace") for one in names.server_name_list] if names else []
-    return ", ".join(hosts)
+    return _join(hosts)
 
 
 def _server_hello(message: ServerHello, _: Role) -> Described:
@@ -258,14 +258,14 @@ def _certificate(message: Certificate | Certificate12, sender: Role) -> Describe
         chain = [entry.cert_data for entry in message.certificate_list]
     else:
         chain = message.certificate_list
-    who = ", ".join(X509Certificate(der).subject_text for der in chain)
+    who = _join(X509Certificate(der).subject_text for der in chain)
     yield 9 if sender == "server" else 14, who or "none: no certificate of its own fits"
 
 
 def _certificate_request(message: CertificateRequest | CertificateRequest12, _: Role) -> Described:
     if isinstance(message, CertificateRequest):
-        listed = find(message.extensions, CertificateAuthorities)
-        authorities = listed.authorities if listed is not None else []
+        named = find(message.extensions, CertificateAuthorities)
+        authorities = named.authorities if named is not None else []
     else:
         authorities = message.certificate_authorities
     yield 11, f"of {_join((name_text(one) for one in authorities), 3)}" if authorities else "of any authority"
@@ -311,6 +311,4 @@ _MESSAGES: dict[type[HandshakeMessage], Callable[..., Described]] = {
 
 def _join(values: Iterable[object], most: int = 6) -> str:
     """The values in a row; what nobody has named is GREASE or news, and left out of the count."""
-    texts = [str(value) for value in values if not getattr(value, "is_grease", False)]
-    more = f" and {len(texts) - most} more" if len(texts) > most else ""
-    return ", ".join(texts[:most]) + more
+    return listed((value for value in values if not getattr(value, "is_grease", False)), most)

@@ -49,6 +49,8 @@ def folder(world: World, tmp_path: Path) -> Path:
     (tmp_path / "root.pem").write_bytes(world.root.certificate_pem)
     (tmp_path / "junk").write_text("junk\n")
     (tmp_path / "junk").chmod(0o600)
+    (tmp_path / "other.ocsp").write_bytes(world.issuing.ocsp_response(world.client.certificate))
+    (tmp_path / "link").symlink_to("junk")
     return tmp_path
 
 
@@ -80,6 +82,18 @@ def folder(world: World, tmp_path: Path) -> Path:
         ("serve --save-root /no/such/place", "/no/such/place: No such file"),
         ("serve --port 0 --host no.such.host.invalid", "handclasp:"),
         ("serve --port 0 --client-ca junk", "junk"),
+        ("serve --port 0 --cert server.pem --key server.key --staple junk", "--staple junk"),
+        ("serve --port 0 --cert server.pem --key server.key --staple other.ocsp", "nothing of the certificate"),
+        ("serve --port 1 --host 192.0.2.1", "192.0.2.1:1: Cannot assign"),
+        ("serve --port 0 --follow-links", "--directory"),
+        ("serve --port 0 --idle-timeout 0", "--idle-timeout"),
+        ("serve --port 0 --answer-timeout nan", "--answer-timeout"),
+        ("serve --port 0 --max-handshakes 0", "--max-handshakes"),
+        ("serve --port 0 --save-root link", "link: It is a link"),
+        ("connect localhost:1 --key-log link", "link: It is a link"),
+        ("ca export localhost link --form pem --ca ca", "link: It is a link"),
+        ("ca export localhost link --form cert-pem --ca ca", "link: It is a link"),
+        ("ca ocsp localhost link --ca ca", "link: It is a link"),
         ("verify server.pem --at 0001-01-01T00:00:00+14:00", "no time"),
         ("verify server.pem --at 9999-12-31T23:59:59-14:00", "no time"),
         ("verify /tmp", "/tmp: Is a directory"),
@@ -110,6 +124,16 @@ def test_mistakes_are_told_in_a_line(
     code, printed = command(*arguments.split())
     assert code == 2, printed
     assert text in printed
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1251"])
+def test_a_terminal_without_a_name_s_letters_shows_their_numbers(tmp_path: Path, encoding: str) -> None:
+    with CaDirectory.init(tmp_path / "ca", "Example") as house:
+        house.issue("client", ("ëж",))
+    environment = {**os.environ, "PYTHONIOENCODING": encoding}
+    done = subprocess.run([*HANDCLASP, "ca", "list", "--ca", tmp_path / "ca"], capture_output=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert "ëж".encode(encoding, "backslashreplace") in done.stdout
 
 
 def test_the_version_is_told(command: Command) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 
@@ -13,6 +14,9 @@ def main() -> None:
     # A caller may have closed them; then their numbers would go to the next file or socket that is opened.
     nowhere = open(os.devnull, "r+")  # noqa: SIM115  # as long as the process lives
     sys.stdin, sys.stdout, sys.stderr = sys.stdin or nowhere, sys.stdout or nowhere, sys.stderr or nowhere
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # names in a terminal that has not their letters
     try:
         from handclasp.cli.app import app
         from handclasp.cli.told import run

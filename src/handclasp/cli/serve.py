@@ -23,7 +23,10 @@ from handclasp.cli.pages import Echo, Status, files_of
 from handclasp.cli.places import Limits, Place, Places, Stage
 from handclasp.cli.told import as_line, telling
 from handclasp.explain import explain
+from handclasp.x509 import Certificate
 from handclasp.x509.files import write_whole
+from handclasp.x509.ocsp import is_about
+from handclasp.x509.revocation import MalformedResponse
 
 __all__ = ["Echo", "Mode", "Status", "TlsServer", "serve"]
 
@@ -110,7 +113,11 @@ def serve(
         handler: Any = Echo if mode is Mode.ECHO else Status
         if directory is not None:
             handler = files_of(Folder(directory, follow_links=follow_links))
-        server = TlsServer((host, port), handler, config, trace=trace, limits=limits)
+        try:
+            server = TlsServer((host, port), handler, config, trace=trace, limits=limits)
+        except OSError as error:
+            error.filename = f"{host}:{port}"
+            raise
     with server:
         what = f"{directory}" if directory is not None else mode.value
         out.print(f"Serving {what} on {host}:{server.server_address[1]}; Ctrl-C ends it.", markup=False)
@@ -145,7 +152,7 @@ def _config(
         if save_root is not None:
             write_whole(save_root, root.certificate_pem)
     if staple is not None:
-        identity = replace(identity, ocsp_response=staple.read_bytes())
+        identity = replace(identity, ocsp_response=_response_about(identity.leaf, staple))
     return handclasp.ServerConfig(
         identities=(identity,),
         versions=parse_versions(tls),
@@ -153,6 +160,18 @@ def _config(
         trust=trust_from(client_ca) if client_ca is not None else None,
         client_auth=handclasp.ClientAuth.REQUIRED if client_ca is not None else handclasp.ClientAuth.NONE,
     )
+
+
+def _response_about(certificate: Certificate, file: Path) -> bytes:
+    """The OCSP response in a file; clients would refuse one that does not parse, or is another certificate's."""
+    response = file.read_bytes()
+    try:
+        about = is_about(response, certificate)
+    except MalformedResponse as error:
+        raise handclasp.UsageError(f"--staple {file}: {error}") from None
+    if not about:
+        raise handclasp.UsageError(f"--staple {file}: it says nothing of the certificate.")
+    return response
 
 
 class TlsServer(ThreadingTCPServer):

@@ -28,7 +28,8 @@ from handclasp.wire.iana import CipherSuite, NamedGroup, ProtocolVersion, Signat
 from handclasp.x509 import DEFAULT, RevocationSources, TrustStore, VerificationPolicy
 from handclasp.x509.filters import check_filters
 from handclasp.x509.identity import Identity
-from handclasp.x509.reload import CrlFiles, TrustFiles
+from handclasp.x509.reload import CrlFiles, KeyStore, TrustFiles
+from handclasp.x509.selection import IdentityIndex
 
 if TYPE_CHECKING:
     from handclasp.x509.online import Online
@@ -153,6 +154,9 @@ class Config:
     cipher_suites: tuple[CipherSuite, ...] = DEFAULT_CIPHER_SUITES
     groups: tuple[NamedGroup, ...] = DEFAULT_GROUPS
     signature_schemes: tuple[SignatureScheme, ...] = DEFAULT_SIGNATURE_SCHEMES
+    """Schemes that we verify, the dearest first: those that we ask the peer to sign with."""
+    signing_schemes: tuple[SignatureScheme, ...] | None = None
+    """Schemes that we sign with, the dearest first; None: the same as we verify."""
     alpn: tuple[str, ...] = ()
     """Application protocols, the dearest first; empty: the extension is not used."""
     verification: VerificationPolicy = DEFAULT
@@ -180,15 +184,21 @@ class Config:
     """Seconds since 1970."""
     random: Callable[[int], bytes] | None = field(default=None, repr=False)
     """Randomness for tests that replay a handshake; None: the system's."""
+    _index: list[IdentityIndex] = field(init=False, repr=False, compare=False, default_factory=list)
 
     def __post_init__(self) -> None:
         self._check_versions()
+        if not isinstance(self.identities, (tuple, KeyStore)):
+            object.__setattr__(self, "identities", tuple(self.identities))
         for name, known in (
             ("cipher_suites", SUITES),
             ("groups", SUPPORTED_GROUPS),
             ("signature_schemes", SUPPORTED_SCHEMES),
+            ("signing_schemes", SUPPORTED_SCHEMES),
         ):
             values = getattr(self, name)
+            if name == "signing_schemes" and values is None:
+                continue
             if not isinstance(values, tuple) or not values:
                 raise ConfigError(f"{name}: give a tuple with at least one value.")
             if unknown := [str(value) for value in values if value not in known]:
@@ -237,6 +247,23 @@ class Config:
                 raise ConfigError(f"cipher_suites has none for {version}; add one or leave the version out.")
             if not known_in(version, self.signature_schemes):
                 raise ConfigError(f"signature_schemes has none for {version}; add one or leave the version out.")
+
+    @property
+    def signs_with(self) -> tuple[SignatureScheme, ...]:
+        """The schemes that we sign with, the dearest first."""
+        return self.signature_schemes if self.signing_schemes is None else self.signing_schemes
+
+    @property
+    def identity_index(self) -> IdentityIndex:
+        """The identities in force, as they are chosen from; made anew only when a `KeyStore` has others."""
+        identities = self.identities
+        current = identities.current() if isinstance(identities, KeyStore) else identities
+        for index in self._index:
+            if index.identities is current:
+                return index
+        index = IdentityIndex(current)
+        self._index[:] = [index]
+        return index
 
     def answers_itself(self, kind: type[Question]) -> bool:
         """Whether the config's owner answers this question in place of the default."""

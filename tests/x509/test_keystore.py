@@ -11,22 +11,19 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, NoEncryption, PrivateFormat
 from cryptography.x509 import ocsp
-from cryptography.x509.oid import ExtendedKeyUsageOID
 from tests.conftest import World
 from tests.pair import Pair, noting
 
 from handclasp import ClientAuth
-from handclasp.ca import Authority, KeyType
+from handclasp.ca import Authority
 from handclasp.errors import ConfigError, PeerError
 from handclasp.questions import VerifyPeer
-from handclasp.wire.extensions import OidFilter
 from handclasp.wire.iana import ProtocolVersion, SignatureScheme
-from handclasp.x509 import DEFAULT, Certificate, Purpose, RevocationMode
+from handclasp.x509 import DEFAULT, RevocationMode
 from handclasp.x509.errors import CertificateRevoked, RevocationUnknown, UnknownAuthority
-from handclasp.x509.identity import Identity, KeyMismatch, UnreadableIdentity, select
+from handclasp.x509.identity import Identity, KeyMismatch, UnreadableIdentity
 from handclasp.x509.keys import KeyFileExposed, KeyFilePolicy, KeyFileWarning, UnreadableKey, write_owner_only
 from handclasp.x509.reload import CrlFiles, KeyStore, Reloaded, TrustFiles
 from handclasp.x509.revocation import MalformedResponse
@@ -285,89 +282,3 @@ def test_a_directory_has_keys_in_der_too(world: World, tmp_path: Path) -> None:
     (tmp_path / "server.key").write_bytes(b"nothing")
     with pytest.raises(UnreadableKey):
         KeyStore(tmp_path)
-
-
-def choose(*identities: Identity, **changes: object) -> Identity | None:
-    arguments = {
-        "server_name": None,
-        "signature_schemes": SCHEMES,
-        "certificate_authorities": (),
-        "purpose": Purpose.SERVER_AUTH,
-        "at": NOW,
-        **changes,
-    }
-    return select(identities, **arguments).identity  # type: ignore[arg-type]
-
-
-def test_the_identity_that_fits_best_is_shown(world: World) -> None:
-    """Mission row S11."""
-    exact = world.issuing.server("www.a.example").identity
-    wild = world.issuing.server("*.a.example").identity
-    other = world.issuing.server("b.example").identity
-    assert choose(other, wild, exact, server_name="www.a.example") is exact
-    assert choose(other, wild, exact, server_name="ftp.a.example") is wild
-    assert choose(other, wild, exact, server_name="unknown.example") is other
-    assert choose(other, wild) is other
-    old = world.issuing.server("www.a.example", at=NOW - timedelta(days=900)).identity
-    assert choose(old, exact, server_name="www.a.example") is exact
-    assert choose(old, server_name="www.a.example") is old
-    ed = world.issuing.server("www.a.example", key=KeyType.ED25519).identity
-    assert choose(exact, ed, signature_schemes=(SignatureScheme.ED25519,)) is ed
-    assert choose(exact, signature_schemes=(SignatureScheme.ED25519,)) is None
-
-
-def test_a_client_shows_only_what_the_server_accepts(world: World) -> None:
-    stranger = Authority.root("Stranger").client("mallory").identity
-    alice = world.client.identity
-    accepted = {"purpose": Purpose.CLIENT_AUTH, "certificate_authorities": (world.root.certificate.subject,)}
-    assert choose(stranger, alice, **accepted) is alice
-    assert choose(stranger, **accepted) is None
-    assert choose(world.server.identity, **accepted) is None
-    reasons = select(
-        [stranger, world.server.identity],
-        server_name=None,
-        signature_schemes=SCHEMES,
-        certificate_authorities=(world.root.certificate.subject,),
-        purpose=Purpose.CLIENT_AUTH,
-        at=NOW,
-    ).passed_over
-    assert [why for _, why in reasons] == ["the server does not trust its authority", "it is not for clients"]
-
-
-def test_a_client_s_certificate_for_any_purpose_is_one_for_clients(world: World) -> None:
-    """As whoever judges it will say (RFC 5280, 4.2.1.12)."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    issuer = world.issuing
-    name = issuer.certificate.subject_name
-    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
-    builder = builder.serial_number(5).not_valid_before(NOW).not_valid_after(NOW + timedelta(days=1))
-    anything = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE])
-    signed = builder.add_extension(anything, critical=False).sign(issuer._private_key, hashes.SHA256())
-    identity = Identity((Certificate(signed.public_bytes(Encoding.DER)),), key)
-    assert choose(identity, purpose=Purpose.CLIENT_AUTH) is identity
-
-
-@pytest.mark.parametrize(
-    ("oid", "value", "good"),
-    [
-        ("0603551d0f", "03020780", True),  # key usage: digitalSignature
-        ("0603551d0f", "03020308", False),  # keyAgreement
-        ("0603551d25", "300a06082b06010505070302", True),  # clientAuth
-        ("0603551d25", "300a06082b06010505070301", False),  # serverAuth
-        ("0603551d25", "30810a06082b06010505070302", True),  # with a long form of its length
-        ("0603551d25", "3000", True),  # nothing in particular
-        ("0603551d25", "300a06082b060105050703", False),  # cut short
-        ("0603551d25", "", False),
-        ("0603551d25", "06082b06010505070302", False),  # no sequence
-        ("0603551d25", "300706052b06010505", False),  # the beginning of what it has
-        ("0603551d0f", "", False),
-        ("0603551d0f", "0302", False),
-        ("0603551d0f", "030100", True),  # nothing in particular
-        ("0603551d63", "00", True),  # one that we don't know is passed over
-    ],
-)
-def test_filters_of_the_server_are_kept(world: World, oid: str, value: str, good: bool) -> None:
-    """RFC 8446, 4.2.5."""
-    wanted = OidFilter(bytes.fromhex(oid), bytes.fromhex(value))
-    found = choose(world.client.identity, purpose=Purpose.CLIENT_AUTH, oid_filters=(wanted,))
-    assert (found is not None) == good

@@ -60,7 +60,9 @@ def test_a_file_that_is_half_written_is_not_half_read(world: World) -> None:
         Crl.load_all(b"-----BEGIN X509 CRL-----\n")
 
 
-def test_a_certificate_with_openssl_s_own_words_about_trust_is_no_anchor(world: World) -> None:
-    """They may say that it is not to be trusted, and we do not read them."""
-    with pytest.raises(MalformedCertificate):
-        TrustStore.from_pem(block(b"TRUSTED CERTIFICATE", world.root.certificate.der + b"0\0"))
+def test_what_follows_a_certificate_in_its_block_has_to_be_openssl_s_words_about_trust(world: World) -> None:
+    der = world.root.certificate.der
+    assert TrustStore.from_pem(block(b"TRUSTED CERTIFICATE", der + b"0\0")).anchors == (world.root.certificate,)
+    for more in (b"\0", b"1\0", b"0\x05", b"0\x02\x30\x00", b"0\x02\xa0\x00", b"0"):
+        with pytest.raises(MalformedCertificate):
+            TrustStore.from_pem(block(b"TRUSTED CERTIFICATE", der + more))

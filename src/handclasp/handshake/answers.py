@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import islice
 from typing import Any
-
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from handclasp.config import ClientConfig, Config, ServerConfig
 from handclasp.crypto import signatures
@@ -22,58 +21,48 @@ from handclasp.questions import (
     VerifyPeer,
 )
 from handclasp.sessions import MAX_TICKET_SIZE, Session
-from handclasp.wire.iana import NamedGroup, ProtocolVersion, SignatureScheme
+from handclasp.wire.iana import ProtocolVersion, SignatureScheme
 from handclasp.x509 import Purpose, Report, verify
-from handclasp.x509.identity import Identity, Selection, select
+from handclasp.x509.filters import Wanted
+from handclasp.x509.identity import Identity
 from handclasp.x509.reload import CrlFiles, TrustFiles
+from handclasp.x509.selection import Demand
+from handclasp.x509.text import MOST
 
 __all__ = ["DEFAULT_ANSWERS", "schemes_of", "why_none"]
 
 
 def choose_certificate(config: Config, question: ChooseCertificate) -> Identity | None:
     """The identity that fits best of those in the config."""
-    identity = _selection(config, question).identity
+    identity = config.identity_index.select(_demand(question))
     return None if identity is None else identity.as_of(question.at)
 
 
 def why_none(config: Config, question: ChooseCertificate) -> str:
     """Why none of the config's identities is shown."""
-    over = [f"{one.leaf.subject_text}, but {why}" for one, why in _selection(config, question).passed_over]
+    index = config.identity_index
+    over = [f"{one.leaf.subject_text}, but {why}" for one, why in islice(index.passed_over(_demand(question)), MOST)]
+    if more := len(index.identities) - len(over):
+        over.append(f"and {more} more")
     return "; ".join(over) or "none"
 
 
-def _selection(config: Config, question: ChooseCertificate) -> Selection:
-    usable, over = [], []
-    for one in config.identities:
-        if any(scheme in question.signature_schemes for scheme in schemes_of(one, question.version)) and on_curve_of(
-            one, question.groups
-        ):
-            usable.append(one)
-        else:
-            over.append((one, "the peer verifies no signature that its key makes"))
-    found = select(
-        usable,
-        server_name=question.server_name,
-        signature_schemes=question.signature_schemes,
-        certificate_authorities=question.certificate_authorities,
+def _demand(question: ChooseCertificate) -> Demand:
+    return Demand(
         purpose=Purpose.SERVER_AUTH if question.role == "server" else Purpose.CLIENT_AUTH,
+        version=question.version,
+        server_name=question.server_name,
+        schemes=frozenset(question.signature_schemes),
         at=question.at,
-        oid_filters=question.oid_filters,
+        authorities=question.certificate_authorities,
+        wanted=Wanted.of(question.oid_filters),
+        groups=frozenset(question.groups),
     )
-    return Selection(found.identity, (*over, *found.passed_over))
 
 
 def schemes_of(identity: Identity, version: ProtocolVersion) -> tuple[SignatureScheme, ...]:
     """What an identity's key can sign with in handshakes of this version."""
     return identity.schemes(version)
-
-
-def on_curve_of(identity: Identity, groups: tuple[NamedGroup, ...]) -> bool:
-    """Whether an ECDSA key is on a curve of these; other keys are, and with no groups all (RFC 8422, 5.3)."""
-    key = identity.leaf.public_key
-    if not groups or not isinstance(key, ec.EllipticCurvePublicKey):
-        return True
-    return key.curve.name in map(str, groups)
 
 
 def sign(config: Config, question: Sign) -> bytes:

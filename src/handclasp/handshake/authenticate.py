@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from handclasp.crypto import signatures
 from handclasp.facts import PeerChecked
-from handclasp.handshake.answers import schemes_of
 from handclasp.handshake.errors import ChainTooLong, FinishedMismatch, IllegalValue, SignerFailed
 from handclasp.handshake.flow import Steps, ask
 from handclasp.questions import Sign, VerifyPeer
@@ -147,15 +146,16 @@ def no_certificate(
 ) -> str:
     """Why none of the server's certificates is for this client: what that verifies, what our keys sign with."""
     config = side.config
-    made = dict.fromkeys(scheme for one in config.identities for scheme in schemes_of(one, version))
-    used = [scheme for scheme in made if scheme in config.signature_schemes]
+    made = config.identity_index.schemes(version)
+    used = [scheme for scheme in made if scheme in config.signs_with]
     theirs = listed(offered)
-    if curves and any(scheme in offered for scheme in used):
+    if curves and not frozenset(offered).isdisjoint(used):
         theirs += f", with ECDSA on {listed(curves)}"
     if used:
         ours = f"its certificates' keys sign with {listed(used)}"
     elif made:
-        ours = f"its keys' {listed(made)} is left out of its signature_schemes"
+        setting = "signature_schemes" if config.signing_schemes is None else "signing_schemes"
+        ours = f"its keys' {listed(made)} is left out of its {setting}"
     else:
         ours = "it has none that signs in this version"
     return f"The client verifies {theirs}; this server has no certificate for that: {ours}."

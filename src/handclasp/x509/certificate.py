@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from handclasp.x509.der import after, content_of, element, oid_text
 from handclasp.x509.errors import MalformedCertificate
 from handclasp.x509.kept import Kept
-from handclasp.x509.pem import blocks
+from handclasp.x509.pem import as_pem, labelled_blocks
 from handclasp.x509.quiet import is_plain, quietly, serial_at
 from handclasp.x509.text import shortened
 
@@ -100,15 +100,20 @@ class Certificate:
 
     @classmethod
     def load_all(cls, data: bytes) -> list[Certificate]:
-        """All certificates in PEM bytes, or the one in DER; raises `MalformedCertificate` for none."""
+        """All certificates in PEM bytes, or the one in DER; raises `MalformedCertificate` for none.
+
+        In PEM they may be in PKCS #7 too (RFC 2315), and with OpenSSL's words about trust if those limit nothing.
+        """
+        data = as_pem(data)
         if b"-----BEGIN" not in data:
             certificate = cls(data)
             _ = certificate.parsed
             return [certificate]
         try:
-            found = [interned(der) for der in blocks(data, b"CERTIFICATE", b"X509 CERTIFICATE")]
+            held = labelled_blocks(data, *_LABELS)
         except ValueError as error:
             raise MalformedCertificate(f"PEM that does not decode: {error}.") from None
+        found = [interned(der) for label, body in held for der in _LABELS[label](body)]
         if not found:
             raise MalformedCertificate("No certificate in these PEM bytes.")
         return found
@@ -337,6 +342,47 @@ class Certificate:
         return {one.oid: one for one in self.parsed.extensions}
 
 
+def _alone(der: bytes) -> list[bytes]:
+    return [der]
+
+
+def _without_words(body: bytes) -> list[bytes]:
+    """A certificate before what `openssl x509 -trustout` adds: its uses, its name for people, its key's identifier."""
+    try:
+        end = after(body, 0)
+        words, at = element(body, end, 0x30) if end < len(body) else b"", 0
+        while at < len(words):
+            if words[at] in (0x30, 0xA0):  # what it is trusted for, and what not
+                raise MalformedCertificate(
+                    "A TRUSTED CERTIFICATE whose uses are limited, which is not read here; "
+                    "take the limits out with `openssl x509 -in FILE -clrtrust -clrreject`."
+                )
+            at = after(words, at)
+    except (ValueError, IndexError):
+        raise MalformedCertificate("A TRUSTED CERTIFICATE that does not parse.") from None
+    return [body[:end]]
+
+
+def _of_pkcs7(body: bytes) -> list[bytes]:
+    # Here, since it brings in all of `email`.
+    from cryptography.hazmat.primitives.serialization.pkcs7 import load_der_pkcs7_certificates
+
+    try:
+        return [one.public_bytes(Encoding.DER) for one in load_der_pkcs7_certificates(body)]
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise MalformedCertificate(f"PKCS #7 that does not parse: {error}") from None
+
+
+_LABELS: dict[bytes, Callable[[bytes], list[bytes]]] = {
+    b"CERTIFICATE": _alone,
+    b"X509 CERTIFICATE": _alone,
+    b"TRUSTED CERTIFICATE": _without_words,
+    b"PKCS7": _of_pkcs7,
+    b"CMS": _of_pkcs7,
+}
+"""What a block of PEM may be called that has certificates, and how they are taken out."""
+
+
 def date_text(moment: datetime) -> str:
     """A moment for people, in UTC."""
     return moment.astimezone(UTC).isoformat(" ", "seconds")[:19] + " UTC"
@@ -359,10 +405,10 @@ def _canonical(der: bytes, parse: Callable[[], x509.Name]) -> tuple[Any, ...]:
 
 def canonical_name(name: x509.Name) -> tuple[Any, ...]:
     """A name as RFC 5280, 7.1 compares it: case and runs of spaces don't count, nor does the string's type."""
-    return tuple(frozenset((attribute.oid, _prepared(str(attribute.value))) for attribute in rdn) for rdn in name.rdns)
+    return tuple(frozenset((attribute.oid, prepared(str(attribute.value))) for attribute in rdn) for rdn in name.rdns)
 
 
-def _prepared(text: str) -> str:
+def prepared(text: str) -> str:
     """A string as RFC 4518, 2 prepares it: one form for letters that Unicode can write in several."""
     if not text.isascii():
         text = unicodedata.normalize("NFKC", text.casefold())

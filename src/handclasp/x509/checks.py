@@ -40,6 +40,7 @@ __all__ = [
     "check_leaf",
     "check_path",
     "check_signer_path",
+    "is_signed_by",
     "whole",
 ]
 
@@ -174,7 +175,7 @@ class Findings:
             self.budget.signatures -= 1
             if self.budget.signatures < 0:
                 raise BudgetExceeded(f"More than {self.policy.max_signatures} signatures would be verified.")
-            known = self.budget.verified[pair] = _is_signed_by(child, issuer)
+            known = self.budget.verified[pair] = is_signed_by(child, issuer)
             if known:
                 child.signer = issuer.der
         return known
@@ -191,7 +192,7 @@ def _is_costly(key: object, policy: VerificationPolicy) -> bool:
     )
 
 
-def _is_signed_by(child: Certificate, issuer: Certificate) -> bool:
+def is_signed_by(child: Certificate, issuer: Certificate) -> bool:
     """By the key alone; that the names fit, as RFC 5280, 7.1 compares them, is the path builder's to see."""
     try:
         if not child.frame_is_exact:

@@ -30,7 +30,7 @@ from cryptography.hazmat.primitives.serialization import (
 from handclasp.errors import UsageError
 from handclasp.pickling import check_pickles
 from handclasp.x509.files import STREAMS, write_whole
-from handclasp.x509.pem import blocks
+from handclasp.x509.pem import as_pem, blocks
 from handclasp.x509.rounds import TooMuchWork, check_rounds
 
 __all__ = [
@@ -152,6 +152,7 @@ def load_private_keys(data: bytes, password: bytes | None = None) -> tuple[Any, 
     """
     if len(data) > MAX_SIZE:
         raise MalformedKey(f"{len(data)} bytes are no private key; at most {MAX_SIZE} are looked at.")
+    data = as_pem(data)
     if b"-----BEGIN" not in data:
         return (_load(load_der_private_key, data, password),)
     found = [(one[1], one[0]) for one in _PEM.finditer(data)]
@@ -163,7 +164,19 @@ def load_private_keys(data: bytes, password: bytes | None = None) -> tuple[Any, 
 def _load_pem(label: bytes, block: bytes, password: bytes | None) -> Any:
     if label == b"OPENSSH PRIVATE KEY":
         raise UnsupportedKey("The private key is in OpenSSH's form; convert it with `ssh-keygen -p -m PKCS8 -f FILE`.")
-    return _load(load_pem_private_key, block, password)
+    return _load(load_pem_private_key, _tidy(block), password)
+
+
+def _tidy(block: bytes) -> bytes:
+    """A block without the blanks that people and tools put around its lines, which the parser is strict about.
+
+    Headers, as old encrypted keys have them, are parted from the rest by one blank line (RFC 1421, 4.4).
+    """
+    lines = [line.strip() for line in block.splitlines() if line.strip()]
+    headers = max((at for at, line in enumerate(lines) if b": " in line), default=0)
+    if headers:
+        lines.insert(headers + 1, b"")
+    return b"\n".join(lines) + b"\n"
 
 
 def _load(load: Any, data: bytes, password: bytes | None) -> Any:
@@ -217,6 +230,7 @@ def read_key_file(path: str | os.PathLike[str], policy: KeyFilePolicy = KeyFileP
 
 def holds_key(data: bytes) -> bool:
     """Whether bytes may hold a private key: anything but PEM of other things alone."""
+    data = as_pem(data)
     return b"-----BEGIN" not in data or _PEM.search(data) is not None
 
 

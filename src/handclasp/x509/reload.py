@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from handclasp.errors import ConfigError, anew
+from handclasp.x509.bundle import by_name, in_order, key_of
 from handclasp.x509.certificate import Certificate
 from handclasp.x509.errors import CertificateError
 from handclasp.x509.files import files_in, read_regular
@@ -149,8 +150,9 @@ def _read_authorities(places: tuple[Path, ...]) -> TrustStore:
 class KeyStore(Reloaded[tuple[Identity, ...]]):
     """The identities in a directory; use it as a config's `identities`.
 
-    Certificates and keys belong together by their public keys, whatever the files are called, and OCSP
-    responses, in files that end in ".ocsp", by the certificates that they are about: those are stapled.
+    Certificates and keys belong together by their public keys, the certificates of a chain by who certifies whom,
+    whatever the files are called and however they are cut, and OCSP responses, in files that end in ".ocsp", by the
+    certificates that they are about: those are stapled.
     Raises `UnreadableIdentity` where there is no identity.
     """
 
@@ -171,7 +173,7 @@ class KeyStore(Reloaded[tuple[Identity, ...]]):
 
 
 def _read_directory(folder: Path, password: bytes | None, exposed: KeyFilePolicy) -> tuple[Identity, ...]:
-    chains: list[list[Certificate]] = []
+    certificates: dict[Certificate, None] = {}
     keys: dict[bytes, Any] = {}
     found: list[Identity] = []
     staples: list[bytes] = []
@@ -186,25 +188,26 @@ def _read_directory(folder: Path, password: bytes | None, exposed: KeyFilePolicy
         elif file.suffix == ".ocsp":
             staples.append(data)
         else:
-            chains += _certificates_in(file, data)
+            certificates |= dict.fromkeys(_certificates_in(file, data))
             for key in _keys_in(file, data, password, exposed):
                 keys[public_bytes(key.public_key())] = key
-    for chain in chains:
-        own = [one for one in chain if one.key_bytes in keys]
-        if own:
-            others = (one for one in chain if one is not own[0])
-            found.append(Identity((own[0], *others), keys[own[0].key_bytes]))
+    pool = by_name(certificates)
+    for one in certificates:
+        key = keys.get(key_of(one) or b"")
+        if key is not None:
+            chain, root = in_order(one, pool)
+            found.append(Identity(chain, key, root=root))
     if not found:
         raise UnreadableIdentity(f"{folder} holds no certificate with its private key.")
     return tuple(_stapled(one, staples) for one in found)
 
 
-def _certificates_in(file: Path, data: bytes) -> list[list[Certificate]]:
+def _certificates_in(file: Path, data: bytes) -> list[Certificate]:
     if b"CERTIFICATE-----" in data:
-        return [Certificate.load_all(data)]
+        return Certificate.load_all(data)
     if b"-----BEGIN" not in data and file.suffix in (".der", ".crt", ".cer"):
         try:
-            return [Certificate.load_all(data)]
+            return Certificate.load_all(data)
         except CertificateError:
             return []
     return []

@@ -325,7 +325,7 @@ DEMANDS: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
 LISTED = st.lists(st.sampled_from([SAME[3], OTHER[0], OTHER[1]]), max_size=2)
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(IDENTITIES, st.lists(st.tuples(DEMANDS, LISTED, st.sampled_from([0, 0, -8, 8, 30])), min_size=1, max_size=4))
 def test_the_index_answers_as_looking_at_each_would(
     identities: list[Identity], asked: list[tuple[dict[str, Any], list[x509.Name], int]]
@@ -355,12 +355,12 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     return seen
 
 
-MANY = 1000
+MANY = 300
 
 
 @cache
 def many(shape: str) -> IdentityIndex:
-    """A thousand identities: of a thousand names, of one name, or of a thousand authorities."""
+    """Many identities: each of a name of its own, all of one name, or each of an authority of its own."""
     names = {"names": "h{}.example", "one name": "h.example", "authorities": "h{}.example"}
     issuers = {"authorities": "CA {}"}
     return IdentityIndex(
@@ -371,10 +371,10 @@ def many(shape: str) -> IdentityIndex:
 
 @pytest.mark.parametrize("shape", ["names", "one name", "authorities"])
 @pytest.mark.parametrize("purpose", Purpose)
-def test_a_thousand_identities_are_not_looked_through(shape: str, purpose: Purpose, looks: list[object]) -> None:
+def test_many_identities_are_not_looked_through(shape: str, purpose: Purpose, looks: list[object]) -> None:
     index = many(shape)
     authorities = ((), [cn("CA 7").public_bytes(), cn("CA").public_bytes()], [cn("nobody").public_bytes()])
-    for name in (None, "h.example", "h999.example", "nobody.example", "*.example", "not a name"):
+    for name in (None, "h.example", "h299.example", "nobody.example", "*.example", "not a name"):
         for listed in authorities:
             for schemes in (frozenset(SUPPORTED_SCHEMES), frozenset({SignatureScheme.ED448})):
                 looks.clear()

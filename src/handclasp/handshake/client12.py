@@ -224,7 +224,7 @@ def receive_key(side: ClientSide, agreed: Agreed, peer: Peer) -> Steps[tuple[Key
 
 def choose_identity(side: ClientSide, request: CertificateRequest12) -> Steps[Identity | None]:
     """Step 14: the certificate that the server will like best, or none."""
-    schemes = common_schemes(side.config.signature_schemes, request.supported_signature_algorithms)
+    schemes = common_schemes(side.config.signs_with, request.supported_signature_algorithms)
     schemes = tuple([scheme for scheme in schemes if signing_type(scheme) in request.certificate_types])
     question = ChooseCertificate(
         role="client",
@@ -246,7 +246,7 @@ def choose_identity(side: ClientSide, request: CertificateRequest12) -> Steps[Id
 def prove_key(side: ClientSide, request: CertificateRequest12, identity: Identity) -> Steps[None]:
     """CertificateVerify over all messages so far (RFC 5246, 7.4.8)."""
     offered, ours = request.supported_signature_algorithms, schemes_of(identity, TLS12)
-    schemes = common_schemes(common_schemes(side.config.signature_schemes, offered), ours)
+    schemes = common_schemes(common_schemes(side.config.signs_with, offered), ours)
     if not schemes:
         raise NoCommonSignatureScheme(
             f"The server verifies {listed(offered)}; our key signs with {listed(ours) or 'nothing of TLS 1.2'}."

@@ -244,7 +244,7 @@ def answer_request(side: ClientSide, request: CertificateRequest) -> Steps[None]
         role="client",
         version=TLS13,
         server_name=side.server_name,
-        signature_schemes=common_schemes(side.config.signature_schemes, offered),
+        signature_schemes=common_schemes(side.config.signs_with, offered),
         certificate_authorities=tuple(authorities.authorities) if authorities is not None else (),
         oid_filters=tuple(filters.filters) if filters is not None else (),
         at=side.now(),

@@ -256,7 +256,7 @@ def choose_identity(
 ) -> Steps[tuple[Identity, tuple[SignatureScheme, ...]]]:
     """The certificate for this client, and the schemes that some suite in common goes with."""
     kinds = {SUITES[suite].authentication for suite in suites}
-    understood = common_schemes(side.config.signature_schemes, offered)
+    understood = common_schemes(side.config.signs_with, offered)
     schemes = tuple([scheme for scheme in understood if authentication_by(scheme) in kinds])
     question = ChooseCertificate("server", TLS12, side.server_name, schemes, (), (), side.now(), curves)
     identity: Identity | None = yield from ask(side, question)

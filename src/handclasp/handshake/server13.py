@@ -282,7 +282,7 @@ def choose_proof(side: ServerSide, hello: ClientHello) -> Steps[tuple[Identity, 
     if wanted is None:
         raise ExtensionMissing("The client's hello has no signature_algorithms.")
     offered = tuple(wanted.supported_signature_algorithms)
-    schemes = common_schemes(side.config.signature_schemes, offered)
+    schemes = common_schemes(side.config.signs_with, offered)
     authorities = find(hello.extensions, CertificateAuthorities)
     identity = yield from ask(
         side,

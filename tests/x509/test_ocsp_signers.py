@@ -17,9 +17,9 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from tests.conftest import World
 
 from handclasp.ca import Authority, KeyType
-from handclasp.x509 import DEFAULT, Certificate, Purpose, RevocationMode, verify
+from handclasp.x509 import DEFAULT, Certificate, Purpose, RevocationMode, RevocationSources, verify
 from handclasp.x509.der import after, content_of
-from handclasp.x509.errors import BadStaple
+from handclasp.x509.errors import BadStaple, CertificateRevoked
 from handclasp.x509.ocsp import check_response
 from handclasp.x509.revocation import RevocationStatus, Status
 
@@ -204,3 +204,13 @@ def test_a_response_that_knows_nothing_is_not_what_the_certificate_promised(mode
     )
     assert report.accepted == (mode is RevocationMode.OFF)
     assert report.accepted or type(report.error) is BadStaple
+
+
+def test_a_remembered_verdict_ends_when_a_delegate_begins(world: World) -> None:
+    """From then on the response counts that it signed."""
+    tomorrow = NOW + DAY
+    der = response(world, delegate(world, dates=(tomorrow, tomorrow + DAY)), status=REVOKED)
+    arguments: dict[str, Any] = {"trust": world.root.trust, "revocation": RevocationSources((), [der])}
+    arguments |= {"purpose": Purpose.SERVER_AUTH, "name": None}
+    assert verify(world.server.chain, at=NOW, **arguments).accepted
+    assert type(verify(world.server.chain, at=tomorrow, **arguments).error) is CertificateRevoked

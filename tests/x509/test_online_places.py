@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import AuthorityInformationAccessOID
 from tests.x509.chains import HOST, NOW
-from tests.x509.papers import CA, NAMES, certificate, crl, response
+from tests.x509.papers import CA, NAMES, SIGNS_LISTS, certificate, crl, response
 
 from handclasp.ca import Authority
-from handclasp.x509 import DEFAULT, Certificate, Purpose, Report, RevocationMode, TrustStore
+from handclasp.x509 import DEFAULT, Certificate, Purpose, Report, RevocationMode, RevocationSources, TrustStore
 from handclasp.x509 import errors as e
 from handclasp.x509.crl import Crl
 from handclasp.x509.documents import STRANGERS, Document, Documents
@@ -145,6 +146,25 @@ def test_who_sits_between_cannot_have_a_response_forgotten(fake: str) -> None:
     for after in (2 * HOUR, 2 * HOUR + MOMENT, 20 * HOUR):
         report = judge(online, one, ISSUER, at=NOW + after, policy=DEFAULT)
         assert isinstance(report.error, e.CertificateRevoked), after
+
+
+@pytest.mark.parametrize("seen", [True, False])
+def test_an_authority_that_was_revoked_clears_itself_over_no_network(seen: bool) -> None:
+    """All places are in its hand, where a list is by whom it issued in its issuer's name."""
+    places = x509.CRLDistributionPoints([x509.DistributionPoint([url("root")], None, None, None)])
+    taken = certificate("Issuer", 1, "Root", 0, CA, places)
+    access = x509.AccessDescription(AuthorityInformationAccessOID.CA_ISSUERS, url("issuers"))
+    one = certificate("Leaf", 2, "Issuer", 1, NAMES, x509.AuthorityInformationAccess([access]))
+    fake = certificate("Root", 3, "Issuer", 1, CA, SIGNS_LISTS)
+    pem = b"".join(each.parsed.public_bytes(Encoding.PEM) for each in (fake, taken))
+    net = Net(root=crl("Root", 3, number=10**6).der, issuers=pem)
+    own = RevocationSources([crl("Issuer", 1)])
+    if seen:
+        own = RevocationSources([crl("Issuer", 1), crl("Root", 0, (taken, STOLEN), number=9)])
+    policy = replace(DEFAULT, revocation=RevocationMode.REQUIRED)
+    error = e.CertificateRevoked if seen else e.RevocationUnknown
+    for chain in ((one,), (one, fake), (one, fake, taken)):
+        assert isinstance(judge(Online(transport=net), *chain, policy=policy, revocation=own).error, error)
 
 
 def test_what_somebody_else_put_there_is_asked_for_again_in_a_minute() -> None:

@@ -21,10 +21,11 @@ from tests.pair import Pair
 
 import handclasp
 from handclasp.ca import Authority, Issued
-from handclasp.errors import ConfigError
+from handclasp.errors import ConfigError, UsageError
 from handclasp.x509 import DEFAULT, Purpose, Report, RevocationMode, RevocationSources, TrustStore, verify
 from handclasp.x509.crl import Crl, MalformedCrl, entries
 from handclasp.x509.errors import CertificateRevoked, RevocationUnknown
+from handclasp.x509.revocation import MalformedResponse
 
 NOW = datetime.datetime.now(UTC) + timedelta(hours=1)
 """After all that is issued in the hour that follows: certificates begin five minutes before they are made."""
@@ -176,6 +177,14 @@ def test_lists_come_from_files_and_directories(world: World, tmp_path: Path) -> 
     for wrong in (tmp_path / "bad.crl", tmp_path / "none"):
         with pytest.raises(ConfigError, match="CRL"):
             RevocationSources.from_path(wrong)
+
+
+def test_what_is_no_list_is_refused_when_it_is_handed_over(world: World) -> None:
+    wrong: Any = crl(world.root)
+    with pytest.raises(UsageError, match="takes parsed lists"):
+        RevocationSources([wrong])
+    with pytest.raises(MalformedResponse):
+        RevocationSources((), [wrong])
 
 
 def test_a_long_list_answers_from_its_index(world: World) -> None:

@@ -9,7 +9,7 @@ from cryptography.x509 import ocsp
 
 from handclasp.errors import UsageError
 
-__all__ = ["MOST_DAYS", "SKEW", "Answer", "MalformedResponse", "read_answers", "single_responses"]
+__all__ = ["MOST_DAYS", "SKEW", "Answer", "MalformedResponse", "begins_of_signers", "read_answers", "single_responses"]
 
 SKEW = timedelta(minutes=5)
 """How far the clock of an OCSP responder that answers at once may be ahead of ours."""
@@ -54,6 +54,15 @@ def single_responses(response: bytes) -> list[Answer]:
         return read_answers(ocsp.load_der_ocsp_response(response))
     except Exception as error:  # the parser's own errors have no common class
         raise MalformedResponse(f"An OCSP response does not parse, or says nothing: {error}") from None
+
+
+def begins_of_signers(response: bytes) -> list[float]:
+    """When the certificates in a response begin, by one of which it may count then; none of what does not parse."""
+    try:
+        certificates = ocsp.load_der_ocsp_response(response).certificates
+        return [one.not_valid_before_utc.timestamp() for one in certificates]
+    except Exception:  # the parser's own errors have no common class
+        return []
 
 
 def _answer(one: Any) -> Answer:

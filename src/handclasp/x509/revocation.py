@@ -18,8 +18,8 @@ from typing import Any, NamedTuple
 
 from cryptography import x509
 
-from handclasp.errors import ConfigError
-from handclasp.x509.answers import MalformedResponse, single_responses
+from handclasp.errors import ConfigError, UsageError
+from handclasp.x509.answers import MalformedResponse, begins_of_signers, single_responses
 from handclasp.x509.certificate import Certificate
 from handclasp.x509.crl import ALL_REASONS, HOLD, REMOVED, Crl, Entry, MalformedCrl, is_meant
 from handclasp.x509.files import files_in, read_regular
@@ -60,7 +60,7 @@ class RevocationStatus:
 class RevocationSources:
     """The lists and OCSP responses that a verifier may ask; one object serves all connections.
 
-    Raises `MalformedResponse` for bytes that are no OCSP response.
+    Raises `MalformedResponse` for bytes that are no OCSP response, `UsageError` for what is no list.
     """
 
     __slots__ = ("__weakref__", "_begins", "_by_issuer", "_by_serial", "crls", "responses", "token")
@@ -69,6 +69,8 @@ class RevocationSources:
         self.token = object()
         """Stands for these sources where only being the same matters."""
         self.crls = tuple(crls)
+        if not all(isinstance(one, Crl) for one in self.crls):
+            raise UsageError("RevocationSources takes parsed lists; RevocationSources.of takes bytes, too.")
         self.responses = tuple(responses)
         """OCSP responses in DER, each judged anew when it is asked."""
         self._by_issuer: dict[Name, dict[Scope, list[Crl]]] = {}
@@ -80,6 +82,7 @@ class RevocationSources:
             for one in single_responses(response):
                 self._by_serial.setdefault(one.serial_number, []).append(response)
                 begins.add(one.begins)
+            begins.update(begins_of_signers(response))
         self._begins = sorted(begins)
 
     def __repr__(self) -> str:

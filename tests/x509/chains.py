@@ -66,6 +66,7 @@ KEYS: dict[str, Callable[[], Key]] = {
     "p521": lambda: ec.generate_private_key(ec.SECP521R1()),
     "k1": lambda: ec.generate_private_key(ec.SECP256K1()),
     "rsa2048": lambda: rsa.generate_private_key(65537, 2048),
+    "rsa2055": lambda: rsa.generate_private_key(65537, 2055),
     "rsa1024": lambda: rsa.generate_private_key(65537, 1024),
     "ed25519": ed25519.Ed25519PrivateKey.generate,
 }

@@ -78,13 +78,18 @@ STRICTER_THAN_PYCA = [
         (leaf(), Link(identifiers=False)),
     ),
     Reason("a weak key is refused in a leaf too", lambda made: weak(made.links[0]), (leaf(key="k1"), Link())),
+    Reason(
+        "CA/Browser BR, 7.1.3.1: a key is one of RSA, P-256, P-384 or P-521 in a leaf too",
+        lambda made: made.links[0].key == "ed25519",
+        (leaf(key="ed25519"), Link()),
+    ),
+    Reason(
+        "CA/Browser BR, 7.1.2.7.6: a server's certificate has an extended key usage",
+        lambda made: made.links[0].use is None,
+        (leaf(use=None), Link()),
+    ),
 ]
 WIDER_THAN_PYCA = [
-    Reason(
-        "RFC 8410: Ed25519 signs certificates, whatever browsers take",
-        lambda made: any(link.key == "ed25519" for link in made.links),
-        (leaf(), Link(key="ed25519")),
-    ),
     Reason(
         "RFC 5280, 4.2.1.9: self-issued authorities do not count for the length of a path",
         lambda made: has(made, lambda link: link.self_issued) and has(made, lambda link: link.path_length is not None),

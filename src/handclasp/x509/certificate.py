@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from handclasp.x509.der import after, content_of, element, oid_text
 from handclasp.x509.errors import MalformedCertificate
+from handclasp.x509.fields import Fields, fields_at
 from handclasp.x509.kept import Kept
 from handclasp.x509.pem import as_pem, labelled_blocks
 from handclasp.x509.quiet import is_plain, quietly, serial_at
@@ -63,7 +64,7 @@ class _Kept(Generic[_T]):
     def __get__(self, one: Certificate | None, owner: type) -> _Kept[_T] | _T:
         if one is None:
             return self
-        value = one._made(self._make, one)
+        value = one.made(self._make, one)
         one.__dict__[self._name] = value  # found before this descriptor from now on
         return value
 
@@ -130,7 +131,7 @@ class Certificate:
     def __repr__(self) -> str:
         return f"<Certificate {self.subject_text}>"
 
-    def _made(self, make: Callable[..., _T], *arguments: Certificate) -> _T:
+    def made(self, make: Callable[..., _T], *arguments: Certificate) -> _T:
         """What this makes; whatever goes wrong in it is a `MalformedCertificate`, and it warns of nothing."""
         try:
             if self._is_plain:
@@ -148,7 +149,7 @@ class Certificate:
         """What `make` makes of it, kept under a name; whatever goes wrong in that is `MalformedCertificate`."""
         kept = self.__dict__
         if name not in kept:
-            kept[name] = self._made(make)
+            kept[name] = self.made(make)
         value: _T = kept[name]
         return value
 
@@ -168,6 +169,12 @@ class Certificate:
         validity = after(der, issuer)
         subject = after(der, validity)
         return _Layout(tbs, serial, algorithm, issuer, validity, subject, after(der, subject), after(der, tbs))
+
+    @_Kept
+    def fields(self) -> Fields:
+        """How its parts are written, and what its extensions were before they were parsed."""
+        layout = self._layout
+        return fields_at(self.der, layout.tbs, layout.algorithm, layout.validity, layout.key)
 
     @_Kept
     def public_key(self) -> Any:

@@ -16,10 +16,22 @@ from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from handclasp.x509.certificate import Certificate, canonical_name
+from handclasp.x509.der import element, elements
 from handclasp.x509.errors import MalformedCertificate
 from handclasp.x509.text import shortened
 
 __all__ = ["forbidden_name", "forbidden_to_issue"]
+
+_KINDS: dict[int, type[x509.GeneralName]] = {
+    0xA0: x509.OtherName,
+    0x81: x509.RFC822Name,
+    0x82: x509.DNSName,
+    0xA4: x509.DirectoryName,
+    0x86: x509.UniformResourceIdentifier,
+    0x87: x509.IPAddress,
+    0x88: x509.RegisteredID,
+}
+"""Forms of name by their tag in a GeneralName."""
 
 Subtrees = dict[type[x509.GeneralName], list[Any]]
 
@@ -61,8 +73,10 @@ def forbidden_to_issue(issuer: Certificate, subject: x509.Name, san: Iterable[x5
 
 
 def _forbidden(issuer: Certificate, names: Iterable[_Name], compare: Callable[[], None]) -> str | None:
-    permitted, excluded = issuer.once("subtrees", lambda: _subtrees(issuer))
+    permitted, excluded, limited = issuer.once("subtrees", lambda: _subtrees(issuer))
     for name in names:
+        if name.kind in limited:
+            return f"{name.shown}, by a constraint with a minimum or maximum"
         out, within = excluded.get(name.kind, ()), permitted.get(name.kind, ())
         if not out and not within:
             continue
@@ -86,11 +100,23 @@ def _forbidden(issuer: Certificate, names: Iterable[_Name], compare: Callable[[]
     return None
 
 
-def _subtrees(issuer: Certificate) -> tuple[Subtrees, Subtrees]:
+def _subtrees(issuer: Certificate) -> tuple[Subtrees, Subtrees, frozenset[type[x509.GeneralName]]]:
     constraints = issuer.extension(x509.NameConstraints)
     if constraints is None:
-        return {}, {}
-    return _by_kind(constraints.permitted_subtrees), _by_kind(constraints.excluded_subtrees)
+        return {}, {}, frozenset()
+    return _by_kind(constraints.permitted_subtrees), _by_kind(constraints.excluded_subtrees), _limited(issuer)
+
+
+def _limited(issuer: Certificate) -> frozenset[type[x509.GeneralName]]:
+    """Forms of name with a minimum or maximum, which the parser does not show: no name of such a form is permitted."""
+    raw = (issuer.fields.extensions or {})[x509.NameConstraints.oid.dotted_string]
+    found = set()
+    for _, trees in elements(element(raw, 0, 0x30)):
+        for _, tree in elements(trees):
+            (tag, _), *limits = elements(tree)
+            if limits and tag in _KINDS:
+                found.add(_KINDS[tag])
+    return frozenset(found)
 
 
 def _by_kind(trees: Iterable[x509.GeneralName] | None) -> Subtrees:

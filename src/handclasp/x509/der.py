@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ["after", "content_of", "element", "oid_text", "sequence"]
+from collections.abc import Iterator
+
+__all__ = ["after", "content_of", "element", "elements", "oid_text", "sequence"]
 
 
 LONGEST_OID = 63
@@ -31,6 +33,15 @@ def element(der: bytes, at: int, tag: int) -> bytes:
     if end > len(der):
         raise ValueError("an element goes past its end")
     return der[start:end]
+
+
+def elements(content: bytes) -> Iterator[tuple[int, bytes]]:
+    """The tag and content of each element that stands in this content; raises `ValueError` past the end."""
+    at = 0
+    while at < len(content):
+        tag = content[at]
+        yield tag, element(content, at, tag)
+        at = after(content, at)
 
 
 def sequence(content: bytes) -> bytes:

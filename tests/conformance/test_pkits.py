@@ -18,10 +18,13 @@ from handclasp.x509 import (
     Certificate,
     NamePolicy,
     PolicyInputs,
+    Profile,
     Purpose,
+    Report,
     RevocationMode,
     RevocationSources,
     TrustStore,
+    Verdict,
     VerificationPolicy,
     verify,
 )
@@ -61,14 +64,17 @@ def inputs(test: dict[str, Any]) -> PolicyInputs:
     )
 
 
-@pytest.mark.parametrize("test", cases())
-def test_pkits(test: dict[str, Any]) -> None:
+def judge(test: dict[str, Any], profile: Profile) -> Report:
     anchor, *others = (Certificate(load("certs", name, "crt")) for name in test["certs"])
     lists = RevocationSources.of(*(load("crls", name, "crl") for name in test["crls"]))
     policy = VerificationPolicy(
-        names=NamePolicy.OFF, revocation=RevocationMode.REQUIRED, policies=inputs(test), max_chain_depth=16
+        profile=profile,
+        names=NamePolicy.OFF,
+        revocation=RevocationMode.REQUIRED,
+        policies=inputs(test),
+        max_chain_depth=16,
     )
-    report = verify(
+    return verify(
         [*reversed(others)] or [anchor],
         trust=TrustStore.of(anchor),
         policy=policy,
@@ -77,5 +83,30 @@ def test_pkits(test: dict[str, Any]) -> None:
         name=None,
         revocation=lists,
     )
+
+
+@pytest.mark.parametrize("test", cases())
+def test_pkits(test: dict[str, Any]) -> None:
+    report = judge(test, Profile.PATH)
     good = report.accepted == test["should_validate"]
     assert good != (test["number"] in KNOWN), f"{report.error!r}; known: {KNOWN.get(test['number'])}"
+
+
+FORM = {
+    "RFC 5280, 4.1.2.5": "4.2.4 has a GeneralizedTime before 2050",
+    "RFC 5280, 4.1.2.8": "4.3.6 has unique identifiers",
+    "RFC 5280, 4.2.1.9": "4.6.4 has basic constraints that are not critical",
+    "RFC 5280, 4.2.1.11": "most tests of policies have constraints of them that are not critical",
+}
+"""What certificates of PKITS have, and section 4 has otherwise."""
+
+
+@pytest.mark.parametrize("test", [one for one in cases() if one.values[0] is None or one.values[0]["should_validate"]])
+def test_the_profile_rfc5280_refuses_no_more_than_the_form_that_is_known(test: dict[str, Any]) -> None:
+    found = sections(judge(test, Profile.RFC5280))
+    assert found <= FORM.keys()
+
+
+def sections(report: Report) -> set[str]:
+    failed = [check.expected for check in report.checks if check.verdict is Verdict.FAILED]
+    return {one for one in failed if one.startswith("RFC 5280, 4.")}

@@ -28,13 +28,13 @@ def is_authority(one: Certificate) -> bool:
 
 
 def _uncritical(oid: x509.ObjectIdentifier, name: str) -> Check:
-    return lambda one: f"its {name} is critical" if oid in one.critical_extensions else None
+    return lambda one: f"critical is what must not be, its {name}" if oid in one.critical_extensions else None
 
 
 def _critical(oid: x509.ObjectIdentifier, name: str) -> Check:
     def check(one: Certificate) -> str | None:
         there = oid.dotted_string in (one.fields.extensions or {})
-        return f"its {name} is not critical" if there and oid not in one.critical_extensions else None
+        return f"not critical is what has to be, its {name}" if there and oid not in one.critical_extensions else None
 
     return check
 
@@ -42,7 +42,7 @@ def _critical(oid: x509.ObjectIdentifier, name: str) -> Check:
 def _not_empty(oid: x509.ObjectIdentifier, name: str) -> Check:
     def check(one: Certificate) -> str | None:
         value = (one.fields.extensions or {}).get(oid.dotted_string)
-        return f"its {name} is empty" if value is not None and not element(value, 0, 0x30) else None
+        return f"nothing is in its {name}" if value is not None and not element(value, 0, 0x30) else None
 
     return check
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -261,7 +262,8 @@ def _extend(
         if any(issuer.subject_canonical == one.subject_canonical and _same_key(issuer, one) for one in path):
             continue
         if findings.signed_by(last, issuer):
-            yield from _extend((*path, issuer), pool, trust, findings)
+            with suppress(MalformedCertificate):  # no path goes through what cannot be read
+                yield from _extend((*path, issuer), pool, trust, findings)
 
 
 def _same_key(one: Certificate, other: Certificate) -> bool:

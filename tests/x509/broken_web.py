@@ -46,11 +46,8 @@ _WEB: dict[tuple[str, str], Case] = {
     ("6.1.6", "an RSA"): case(rsa_exponent(b"\x01"), rsa_exponent(b"\x04")),
     ("7.1.1", "version"): case(field(version=b""), with_it=("RFC 5280, 4.1.2.1",)),
     ("7.1.2.1.2", "no extended"): case(purposes(EKU.SERVER_AUTH)),
-    ("7.1.2.1.3", "authority key"): case(with_issuer_and_serial, other_key_identifier),
-    ("7.1.2.10.6", "extended"): case(
-        purposes(EKU.SERVER_AUTH, critical=True), purposes(EKU.SERVER_AUTH, EKU.CODE_SIGNING)
-    ),
-    ("7.1.2.10.7", "key usage"): case(usage(content_commitment=True), usage(key_agreement=True)),
+    ("7.1.2.1.3", "authority key"): case(with_issuer_and_serial, other_key_identifier, put("2.5.29.35", sequence())),
+    ("7.1.2.10.6", "extended"): case(purposes(EKU.SERVER_AUTH, critical=True)),
     ("7.1.2.7.6", "extended key usage: not"): case(purposes(EKU.SERVER_AUTH, critical=True)),
     ("7.1.2.7.6", "an extended"): case(drop(x509.ExtendedKeyUsage)),
     ("7.1.2.7.7", "authority"): case(

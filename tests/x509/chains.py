@@ -131,8 +131,14 @@ def _sign(links: tuple[Link, ...], index: int, name: x509.Name, issuer: x509.Nam
         builder = builder.add_extension(value, critical)
     if link.forged:
         signer = key_of(99, links[above].key)
-    plain = isinstance(signer, ed25519.Ed25519PrivateKey)
-    return builder.sign(signer, None if plain else hashes.SHA256()).public_bytes(Encoding.DER)
+    return builder.sign(signer, _hash_for(signer)).public_bytes(Encoding.DER)
+
+
+def _hash_for(signer: Key) -> Any:
+    """The hash that goes with the key (CA/Browser BR, 7.1.3.2)."""
+    if isinstance(signer, ec.EllipticCurvePrivateKey):
+        return {384: hashes.SHA384(), 521: hashes.SHA512()}.get(signer.key_size, hashes.SHA256())
+    return hashes.SHA256() if isinstance(signer, rsa.RSAPrivateKey) else None
 
 
 def _extensions(

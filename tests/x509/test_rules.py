@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.x509.oid import AuthorityInformationAccessOID
 from tests.x509 import broken, broken_web
 from tests.x509.chains import HOST, NOW
-from tests.x509.changes import PLACES, Case, Chain
+from tests.x509.changes import AIA, PLACES, POINTS, Case, Chain, access, point, put, san, url
+from tests.x509.parts import oid, tlv
 
 from handclasp.x509 import DEFAULT, RFC5280, WEB, Profile, Purpose, Report, TrustStore, Verdict, verify
 from handclasp.x509.form import RULES
@@ -95,3 +97,43 @@ def test_the_page_of_rules_is_what_the_table_says() -> None:
     tool = Path(__file__).parents[2] / "tools" / "generate_rules.py"
     done = subprocess.run([sys.executable, str(tool), "--check"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_place_of_a_list_or_of_an_issuer_may_leave_out_its_host() -> None:
+    """RFC 5280, 4.2.1.13; authorities in a Windows domain do. A name of the subject's may not (4.2.1.6)."""
+    place = "ldap:///CN=Authority,CN=AIA,DC=a,DC=example?cACertificate?base?objectClass=certificationAuthority"
+    chain = Chain.sound()
+    put(POINTS, point(full_name=[url(place)]))(chain, 0)
+    put(AIA, access(AuthorityInformationAccessOID.CA_ISSUERS, "URI", place))(chain, 0)
+    assert judge(chain, Profile.RFC5280).accepted
+    san("URI", place)(chain, 0)
+    assert sections(judge(chain, Profile.RFC5280)) == {"RFC 5280, 4.2.1.6"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        ("", "localhost"),
+        ("", "*.a.example"),
+        ("", "xn--bcher-kva.example"),
+        ("", "1and1.example"),
+        ("", f"{'a' * 63}.example"),
+        ("mail", "first.last+tag@a.example"),
+        ("mail", '"quoted @ local"@a.example'),
+        ("mail", "a@[192.0.2.1]"),
+        ("mail", "a@[IPv6:2001:db8::1]"),
+        ("URI", "https://user@a.example:8443/path?query#fragment"),
+        ("URI", "spiffe://a.example/workload"),
+        ("URI", "https://192.0.2.1/"),
+        ("URI", "https://[2001:db8::1]:443/"),
+        ("URI", "urn:uuid:f81d4fae-7dec-11d0-a765-00a0c91e6bf6"),
+        ("URI", "mailto:a@a.example"),
+        ("IP", bytes(16)),
+        ("other", oid("1.2.3") + tlv(0xA0, b"\x05\0")),
+    ],
+)
+def test_names_of_good_syntax_are_good(kind: str, value: str | bytes) -> None:
+    chain = Chain.sound()
+    san(kind, value)(chain, 0)
+    report = judge(chain, Profile.RFC5280)
+    assert report.accepted, report.error

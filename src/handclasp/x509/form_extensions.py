@@ -11,7 +11,7 @@ from handclasp.x509.certificate import POLICY_MAPPINGS, Certificate
 from handclasp.x509.der import element
 from handclasp.x509.policies import ANY_POLICY
 from handclasp.x509.rule import ANY, BOTH, EVERY, ISSUED, STRICT, Place, Rule
-from handclasp.x509.syntax import constraint_fault, name_fault
+from handclasp.x509.syntax import constraint_fault, location_fault, name_fault
 
 __all__ = ["RULES", "is_authority"]
 
@@ -146,7 +146,7 @@ def _point_names(one: Certificate) -> str | None:
     for kind in (x509.CRLDistributionPoints, x509.FreshestCRL):
         for point in one.extension(kind) or ():
             for name in (*(point.full_name or ()), *(point.crl_issuer or ())):
-                if fault := name_fault(name):
+                if fault := location_fault(name):
                     return f"a distribution point: {fault}"
     return None
 
@@ -154,7 +154,7 @@ def _point_names(one: Certificate) -> str | None:
 def _access_names(one: Certificate) -> str | None:
     for kind in (x509.AuthorityInformationAccess, x509.SubjectInformationAccess):
         for access in one.extension(kind) or ():
-            fault = name_fault(access.access_location)
+            fault = location_fault(access.access_location)
             if fault is not None:
                 return f"information access: {fault}"
     return None

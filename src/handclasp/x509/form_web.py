@@ -116,9 +116,9 @@ def _root_identifier(one: Certificate) -> str | None:
     found, own = one.extension(x509.AuthorityKeyIdentifier), one.extension(x509.SubjectKeyIdentifier)
     if found is None:
         return None
-    if found.authority_cert_issuer is not None:
-        return "it is a root whose authority key identifier names an issuer"
-    if one.is_self_issued and own is not None and found.key_identifier not in (None, own.digest):
+    if found.key_identifier is None or found.authority_cert_issuer is not None:
+        return "it is a root whose authority key identifier names an issuer, or no key"
+    if one.is_self_issued and own is not None and found.key_identifier != own.digest:
         return "it is a root whose authority key identifier is not its subject key identifier"
     return None
 
@@ -128,21 +128,6 @@ def _identifier(one: Certificate) -> str | None:
     if found is not None and found.authority_cert_issuer is not None:
         return "its authority key identifier names an issuer"
     return None
-
-
-def _authority_usage(one: Certificate) -> str | None:
-    usage = one.extension(x509.KeyUsage)
-    if usage is None:
-        return None
-    if usage.content_commitment or usage.key_encipherment or usage.data_encipherment or usage.key_agreement:
-        return "it is an authority whose key is for other things, too"
-    return None
-
-
-def _authority_purpose(one: Certificate) -> str | None:
-    if one.extension_critical(x509.ExtendedKeyUsage):
-        return "its extended key usage is critical"
-    return _other_purposes(one)
 
 
 def _other_purposes(one: Certificate) -> str | None:
@@ -298,20 +283,7 @@ RULES: tuple[Rule, ...] = (
         WEB,
         _root_identifier,
     ),
-    Rule(
-        "CA/Browser BR, 7.1.2.10.6",
-        "extended key usage of an authority: not critical, and none that servers may not have beside serverAuth",
-        Place.AUTHORITY,
-        WEB,
-        _authority_purpose,
-    ),
-    Rule(
-        "CA/Browser BR, 7.1.2.10.7",
-        "key usage of an authority: to sign alone",
-        Place.AUTHORITY,
-        WEB,
-        _authority_usage,
-    ),
+    Rule("CA/Browser BR, 7.1.2.10.6", "extended key usage: not critical", Place.AUTHORITY, WEB, _uncritical_purpose),
     Rule("CA/Browser BR, 7.1.2.7.6", "extended key usage: not critical", Place.LEAF, WEB, _uncritical_purpose),
     Rule("CA/Browser BR, 7.1.2.7.6", "an extended key usage", Place.SERVER, WEB, _has_purpose),
     Rule(

@@ -9,7 +9,7 @@ from cryptography import x509
 
 from handclasp.x509.text import shortened
 
-__all__ = ["constraint_fault", "is_host", "name_fault"]
+__all__ = ["constraint_fault", "is_host", "location_fault", "name_fault"]
 
 _LABELS = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)(?:\.(?!-)[A-Za-z0-9-]{1,63}(?<!-))*")
 _ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
@@ -44,6 +44,16 @@ def name_fault(name: x509.GeneralName) -> str | None:
     return None if good else f"{shortened(name.value)!r} is no {what}"
 
 
+def location_fault(name: x509.GeneralName) -> str | None:
+    """What is wrong with the place of a list or of information (RFC 5280, 4.2.1.13 and 4.2.2.1).
+
+    Some hosts are left for whoever asks to know, as in "ldap:///cn=...".
+    """
+    if isinstance(name, x509.UniformResourceIdentifier) and _is_uri(name.value, may_lack_host=True):
+        return None
+    return name_fault(name)
+
+
 def constraint_fault(name: x509.GeneralName) -> str | None:
     """What is wrong with a subtree of name constraints (RFC 5280, 4.2.1.10); an empty one stands for all names."""
     if not isinstance(name, (x509.DNSName, x509.RFC822Name, x509.UniformResourceIdentifier)) or not name.value:
@@ -75,12 +85,12 @@ def _is_address(text: str) -> bool:
     return "%" not in text  # zones are of this machine alone
 
 
-def _is_uri(uri: str) -> bool:
+def _is_uri(uri: str, *, may_lack_host: bool = False) -> bool:
     found = _URI.fullmatch(uri)
     if found is None or not _URI_LETTERS.fullmatch(uri):
         return False
     authority, rest = found.group(3), found.group(4)
-    if authority is None:
+    if not authority and (authority is None or may_lack_host):
         return bool(rest)
     host = authority.rpartition("@")[2]
     if host.startswith("["):

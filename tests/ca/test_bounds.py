@@ -17,9 +17,9 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
-from handclasp.ca import Authority, CaDirectory
+from handclasp.ca import Authority, CaDirectory, KeyType
 from handclasp.errors import UsageError
-from handclasp.x509 import DEFAULT, WEB, Certificate, Purpose, TrustStore, VerificationPolicy, verify
+from handclasp.x509 import DEFAULT, RFC5280, WEB, Certificate, Purpose, TrustStore, VerificationPolicy, verify
 
 NOW = datetime.datetime.now(UTC) + timedelta(minutes=30)
 """Later than anything that the tests issue, however long they all take."""
@@ -184,3 +184,18 @@ def test_an_authority_that_has_expired_issues_nothing() -> None:
     old = Authority.root("Old Root", days=1, at=NOW - timedelta(days=9))
     with pytest.raises(UsageError, match="has expired"):
         old.server(HOST)
+
+
+@pytest.mark.parametrize("kind", [one for one in KeyType if one is not KeyType.RSA4096], ids=lambda one: one.value)
+def test_what_is_issued_has_the_form_of_rfc_5280_whatever_its_key(kind: KeyType) -> None:
+    root = Authority.root("Root", key=kind)
+    issuing = root.intermediate("Issuing CA", key=kind, permitted_dns=("inside.example",))
+    issuing.crl_url = issuing.ocsp_url = issuing.issuer_url = "http://inside.example/x"
+    client = issuing.client("alice", uri="spiffe://inside.example/alice", email="alice@inside.example", key=kind)
+    for made, purpose, host in (
+        (issuing.server(HOST, f"*.{HOST}", key=kind), Purpose.SERVER_AUTH, HOST),
+        (issuing.host(HOST, key=kind), Purpose.CLIENT_AUTH, None),
+        (client, Purpose.CLIENT_AUTH, None),
+    ):
+        report = verify(made.chain, trust=root.trust, policy=RFC5280, purpose=purpose, at=NOW, name=host)
+        assert report.accepted, report.error

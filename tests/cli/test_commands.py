@@ -78,14 +78,49 @@ def test_demo_in_json_has_all_22_steps() -> None:
 
 def test_connect_carries_standard_input_and_output(port: int, root_file: Path) -> None:
     data = os.urandom(200_000)
-    done = run("connect", f"127.0.0.1:{port}", "--trust", root_file, "--server-name", "localhost", stdin=data)
+    arguments = ["connect", f"127.0.0.1:{port}", "--trust", root_file, "--server-name", "localhost", "--half-close"]
+    done = run(*arguments, stdin=data)
     assert done.returncode == 0, done.stderr
     assert done.stdout == data
     assert done.stderr == b""
 
 
+@pytest.mark.parametrize("half_close", [False, True])
+def test_connect_goes_on_until_the_server_ends_unless_told_otherwise(
+    world: World, root_file: Path, half_close: bool
+) -> None:
+    """A server may take an end of our side for a client that has gone, and then answers nobody, as Node and Go do."""
+    with handclasp.listen(("127.0.0.1", 0), world.server_config()) as listener:
+
+        def serve() -> None:
+            with listener.accept(timeout=20)[0] as tls:
+                tls.recv()
+                tls.settimeout(0.5)
+                try:
+                    gone = not tls.recv()
+                except TimeoutError:
+                    gone = False
+                tls.settimeout(20)
+                tls.sendall(b"gone" if gone else b"an answer")
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        more = ["--half-close"] if half_close else []
+        done = run(
+            "connect", f"localhost:{listener.port}", "--trust", root_file, *more, stdin=b"GET / HTTP/1.1\r\n\r\n"
+        )
+        thread.join(20)
+    assert done.stdout == (b"gone" if half_close else b"an answer")
+    assert done.returncode == 0, done.stderr
+
+
+def test_connect_with_an_empty_input_waits_for_nobody(port: int, root_file: Path) -> None:
+    done = run("connect", f"127.0.0.1:{port}", "--trust", root_file)
+    assert (done.returncode, done.stdout) == (0, b""), done.stderr
+
+
 def test_connect_prints_the_steps_on_request(port: int, root_file: Path) -> None:
-    done = run("connect", f"127.0.0.1:{port}", "--trust", root_file, "--trace", stdin=b"x")
+    done = run("connect", f"127.0.0.1:{port}", "--trust", root_file, "--trace", "--half-close", stdin=b"x")
     assert done.stdout == b"x"
     assert b"22 client has a session" in done.stderr
     assert b"TLS_AES_128_GCM_SHA256" in done.stderr
@@ -176,7 +211,8 @@ def test_serve_serves_until_it_is_interrupted(mode: str, tmp_path: Path) -> None
         line = server.stderr.readline()
         port = int(line.rpartition(":")[2].partition(";")[0]) if ";" in line else 0
         request = b"hello" if mode == "echo" else b"GET / HTTP/1.0\r\n\r\n"
-        done = run("connect", f"127.0.0.1:{port}", "--trust", root, stdin=request)
+        end = ["--half-close"] if mode == "echo" else []
+        done = run("connect", f"127.0.0.1:{port}", "--trust", root, *end, stdin=request)
         assert done.returncode == 0, done.stderr
         expected = {"echo": b"hello", "status": b"X25519MLKEM768", "directory": b"a page"}[mode]
         assert expected in done.stdout

@@ -264,7 +264,7 @@ def test_a_peer_that_goes_before_the_end_of_an_empty_input_took_all_of_it(world:
         with handclasp.connect(address, world.client_config(), server_name="localhost") as tls:
             thread.join(20)
             unsent: list[Exception] = []
-            _send_input(tls, unsent)
+            _send_input(tls, unsent, True)
             assert unsent == []
 
 

@@ -56,8 +56,18 @@ def connect(
         ),
     ] = None,
     timeout: Annotated[float, typer.Option(help="Seconds to wait for the peer in the handshake.")] = 30.0,
+    half_close: Annotated[
+        bool,
+        typer.Option(
+            "--half-close",
+            help="Say close_notify at the end of the input and read on. Many servers take that for a client that has"
+            " gone; without it we wait until the server ends.",
+        ),
+    ] = False,
 ) -> None:
-    """Connect, and carry standard input and output through the connection.
+    """Connect, and carry standard input and output through the connection, until the server ends.
+
+    At a terminal Ctrl-D ends our side; an empty input does too.
 
     Exit codes: 0 done; 1 the handshake failed; 2 wrong options or files; 3 no connection;
     4 cut before all was said; 130 interrupted.
@@ -104,7 +114,7 @@ def connect(
         err.print(f"session: {show.session_line(connection.session)}", markup=False)
     elif err.is_terminal and sys.stdin.isatty():
         err.print(f"Connected: {show.session_line(connection.session)}. Ctrl-D ends.", markup=False)
-    raise typer.Exit(_carry(connection, err, steps))
+    raise typer.Exit(_carry(connection, err, steps, half_close or sys.stdin.isatty()))
 
 
 def split_host(peer: str) -> tuple[str, int]:
@@ -170,10 +180,10 @@ def _print_json(connection: handclasp.TlsSocket, steps: StepTrace) -> None:
     typer.echo(json.dumps(document, indent=2))
 
 
-def _carry(connection: handclasp.TlsSocket, err: Console, steps: StepTrace) -> int:
+def _carry(connection: handclasp.TlsSocket, err: Console, steps: StepTrace, half_close: bool) -> int:
     """Both directions at once, until the peer is done; the answer is the exit code."""
     unsent: list[Exception] = []
-    sending = threading.Thread(target=_send_input, args=(connection, unsent), daemon=True)
+    sending = threading.Thread(target=_send_input, args=(connection, unsent, half_close), daemon=True)
     sending.start()
     code = 0
     try:
@@ -200,18 +210,26 @@ def _carry(connection: handclasp.TlsSocket, err: Console, steps: StepTrace) -> i
         code = 130
     if code:
         connection.abort()
-    else:
+        return code
+    try:
         connection.close()
+    except handclasp.DeliveryUncertain as error:
+        err.print(f"handclasp: {as_line(error)}", markup=False)
+        code = show.EXIT_TRUNCATED
     return code
 
 
-def _send_input(connection: handclasp.TlsSocket, unsent: list[Exception]) -> None:
-    """Standard input to the peer; at its end we say so, and go on reading."""
+def _send_input(connection: handclasp.TlsSocket, unsent: list[Exception], half_close: bool) -> None:
+    """Standard input to the peer. At its end we say so where that is wanted, or nothing was said that has an answer."""
+    silent = True
     try:
         while data := _input():
+            silent = False
             connection.sendall(data)
     except (handclasp.HandclaspError, OSError) as error:
         unsent.append(error)  # the reading side sees the end and tells of it
+        return
+    if not half_close and not silent:
         return
     with contextlib.suppress(handclasp.HandclaspError, OSError):
         connection.shutdown()  # whoever is gone by now has no use for it; what it said the reading side tells

@@ -200,8 +200,8 @@ def end(
         return None, error
     control += 0 if isinstance(transport, SocketTransport) else 256  # what the layer between added to them
     farewell = Farewell(sock, waiting, control=control, deadline=time.monotonic() + seconds, linger=linger)
-    if timeout == 0:
-        return (None if farewell.advance() else farewell), error or farewell.error
+    if timeout == 0 and not farewell.advance():
+        return farewell, error
     finish([farewell])
     return None, error or farewell.error
 

@@ -97,11 +97,13 @@ class SocketTransport:
         return self.sock.send(data, AT_ONCE)
 
     def wait(self, deadline: Deadline, *, read: bool = True, write: bool = True) -> tuple[bool, bool]:
-        """Wait until it can be read or written, as asked; raises when the deadline comes first."""
-        ready = wait_for(self.sock, read=read, write=write, timeout=time_left(deadline))
-        if not any(ready):
-            raise out_of_time(deadline)
-        return ready
+        """Wait until it can be read or written, as asked; raises once the deadline has come."""
+        left = time_left(deadline)
+        if left != 0 or deadline == DONT_WAIT:
+            ready = wait_for(self.sock, read=read, write=write, timeout=left)
+            if any(ready):
+                return ready
+        raise out_of_time(deadline)
 
 
 class StreamTransport:

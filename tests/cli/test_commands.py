@@ -78,7 +78,15 @@ def test_demo_in_json_has_all_22_steps() -> None:
 
 def test_connect_carries_standard_input_and_output(port: int, root_file: Path) -> None:
     data = os.urandom(200_000)
-    arguments = ["connect", f"127.0.0.1:{port}", "--trust", root_file, "--server-name", "localhost", "--half-close"]
+    arguments: list[str | Path] = [
+        "connect",
+        f"127.0.0.1:{port}",
+        "--trust",
+        root_file,
+        "--server-name",
+        "localhost",
+        "--half-close",
+    ]
     done = run(*arguments, stdin=data)
     assert done.returncode == 0, done.stderr
     assert done.stdout == data

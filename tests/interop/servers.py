@@ -338,23 +338,23 @@ SERVERS: tuple[Server, ...] = (
 
 
 def build_go() -> str | None:
-    return _build(BUILD / "go-peer", ["go", "build", "-o", BUILD / "go-peer", "."], PROGRAMS / "go")
+    return build_once(BUILD / "go-peer", ["go", "build", "-o", BUILD / "go-peer", "."], PROGRAMS / "go")
 
 
 def build_java() -> str | None:
     command: Command = ["javac", "-d", BUILD / "java", PROGRAMS / "Peer.java"]
-    return missing("javac", "default-jdk-headless") or _build(BUILD / "java/Peer.class", command, PROGRAMS)
+    return missing("javac", "default-jdk-headless") or build_once(BUILD / "java/Peer.class", command, PROGRAMS)
 
 
 def build_rust() -> str | None:
     command: Command = ["cargo", "build", "--quiet", "--release", "--target-dir", BUILD / "rust"]
-    return _build(BUILD / "rust/release/peer", command, PROGRAMS / "rust")
+    return build_once(BUILD / "rust/release/peer", command, PROGRAMS / "rust")
 
 
 _failed: dict[Path, str] = {}
 
 
-def _build(target: Path, command: Command, folder: Path) -> str | None:
+def build_once(target: Path, command: Command, folder: Path) -> str | None:
     """Build once for all tests, whichever process comes first; why it can't be, or None."""
     if target.exists() or target in _failed:
         return _failed.get(target)

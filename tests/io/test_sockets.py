@@ -321,8 +321,8 @@ def test_a_peer_that_has_us_answer_and_takes_no_answers_fills_no_memory(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It asks for a new key again and again and reads nothing: once the network is full, one answer waits for all."""
-    monkeypatch.setattr("handclasp.io.transport.RECEIVE_SIZE", 1000)
-    wishes, done = 4000, threading.Event()
+    monkeypatch.setattr("handclasp.io.transport.RECEIVE_SIZE", 100)
+    wishes, done = 1000, threading.Event()
 
     def demand(tls: TlsSocket) -> None:
         with contextlib.suppress(OSError):

@@ -17,12 +17,13 @@ from typing import Any
 
 from handclasp.endings import DeliveryUncertain
 from handclasp.io.outgoing import Outgoing
+from handclasp.io.shape import SocketShape
 from handclasp.io.transport import AT_ONCE, RECEIVE_SIZE, SocketTransport, StreamTransport, deadline_after
 
 __all__ = ["LINGER", "PATIENCE", "Farewell", "acknowledged_in_time", "end", "finish"]
 
-PATIENCE = 30.0
-"""Seconds that a peer has to take what was sent, where the socket has no timeout."""
+PATIENCE, MOST_PATIENCE = 30.0, 300.0
+"""Seconds in which a peer has to take some more of what was sent, and all of it, where the socket has no timeout."""
 LINGER = 2.0
 """Seconds without a byte, after which a peer that has taken all is waited for no longer."""
 MOST_DISCARDED = 1 << 24
@@ -34,8 +35,9 @@ SHORT, LONG = 0.001, 0.05
 class Farewell:
     """The end of one connection over a socket of the system's; `advance` it until it is done, then look at `error`.
 
-    `waiting` is what has yet to be sent, `control` how many of the last bytes are no data of the caller's. After the
-    moment `deadline` it is given up; a peer that has all has `linger` seconds to end as well.
+    `waiting` is what has yet to be sent, `control` how many of the last bytes are no data of the caller's. After
+    `most` seconds it is given up, and after `patience` seconds in which the peer took nothing; a peer that has all has
+    `linger` seconds to end as well.
     """
 
     __slots__ = (
@@ -45,6 +47,8 @@ class Farewell:
         "_ended",
         "_linger",
         "_lost",
+        "_patience",
+        "_progress",
         "_quiet",
         "_shut",
         "_waiting",
@@ -52,16 +56,23 @@ class Farewell:
     )
 
     def __init__(
-        self, sock: socket.socket, waiting: list[memoryview], *, control: int, deadline: float, linger: float = LINGER
+        self,
+        sock: socket.socket,
+        waiting: list[memoryview],
+        *,
+        control: int,
+        linger: float,
+        patience: float,
+        most: float,
     ) -> None:
         self.sock = sock
         self._waiting = deque(waiting)
         self._control = control + 1  # the end itself takes a number in TCP's count
-        self._deadline = deadline
-        self._linger = linger
+        self._linger, self._patience = linger, patience
         self._shut = self._ended = False
         self._discarded = self._lost = 0
-        self._quiet = time.monotonic()
+        self._quiet = self._progress = time.monotonic()
+        self._deadline = self._quiet + most
         if sock.fileno() >= 0:
             sock.setblocking(False)
 
@@ -75,11 +86,13 @@ class Farewell:
             self._read_off()
         except OSError:
             broken = True  # the peer is gone
-        now = time.monotonic()
+        now, before = time.monotonic(), self._lost
         self._lost = self._undelivered()
         if self._lost:
             self._quiet = now
-            over = broken or now >= self._deadline
+            if self._lost != before:
+                self._progress = now
+            over = broken or now >= self._deadline or now - self._progress >= self._patience
         else:
             served = self._ended or self._discarded >= MOST_DISCARDED or not _can_reset(self.sock)
             over = broken or served or now - self._quiet >= self._linger or now >= self._deadline
@@ -177,9 +190,15 @@ def wait_for_any(farewells: list[Farewell], seconds: float) -> None:
 
 
 def end(
-    transport: SocketTransport | StreamTransport, outgoing: Outgoing, *, control: int, linger: float, patience: float
+    transport: SocketTransport | StreamTransport,
+    outgoing: Outgoing,
+    *,
+    control: int,
+    linger: float,
+    patience: float,
+    most: float,
 ) -> tuple[Farewell | None, DeliveryUncertain | None]:
-    """End a connection after its last byte, and wait for it as its timeout says, or `patience` seconds.
+    """End a connection after its last byte, and wait for it as its timeout says, else as a `Farewell` does.
 
     The answer is the farewell that has yet to be finished, where the transport does not block, and what was lost.
     """
@@ -194,16 +213,43 @@ def end(
         else:
             outgoing.flush(deadline_after(seconds), fresh=False)
     except OSError as problem:
-        error = DeliveryUncertain(f"Not all was sent before the connection was closed: {problem}")
+        if len(outgoing) > control:
+            error = DeliveryUncertain(f"Not all was sent before the connection was closed: {problem}")
     if not isinstance(sock, socket.socket):
-        sock.close()
+        _end_stream(sock, linger, time.monotonic() + seconds)
         return None, error
     control += 0 if isinstance(transport, SocketTransport) else 256  # what the layer between added to them
-    farewell = Farewell(sock, waiting, control=control, deadline=time.monotonic() + seconds, linger=linger)
+    farewell = Farewell(
+        sock,
+        waiting,
+        control=control,
+        linger=linger,
+        patience=timeout or patience,
+        most=min(timeout, most) if timeout else most,
+    )
     if timeout == 0 and not farewell.advance():
         return farewell, error
     finish([farewell])
     return None, error or farewell.error
+
+
+def _end_stream(stream: Any, linger: float, deadline: float) -> None:
+    """Close what is no socket, once its peer has ended too: whatever is below it may reset its connection.
+
+    TLS of ours sees to that itself, and from what has no timeouts nobody can read for a while only.
+    """
+    discarded = 0
+    try:
+        if linger and hasattr(stream, "settimeout") and not isinstance(stream, SocketShape):
+            while discarded < MOST_DISCARDED and (left := deadline - time.monotonic()) > 0:
+                stream.settimeout(min(linger, left))
+                size = len(stream.recv(RECEIVE_SIZE))
+                if not size:
+                    break
+                discarded += size
+    except OSError:
+        pass  # it is over, or nothing more comes
+    stream.close()
 
 
 def acknowledged_in_time(sock: socket.socket, control: int, deadline: float) -> bool:

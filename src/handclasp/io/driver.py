@@ -38,8 +38,8 @@ class Driver:
         """Whether nothing more is read."""
         self._told = False
         """Whether the caller knows that the peer takes no more."""
-        self._goodbye = 0
-        """Bytes of our close_notify, which are nobody's data."""
+        self._trailing = 0
+        """Bytes behind the last of the caller's data: of the handshake, KeyUpdates, our close_notify."""
         self._outgoing = Outgoing(self._transport)
         self._engine = threading.RLock()
         """Held while the engine works, never while the network is waited for."""
@@ -85,6 +85,7 @@ class Driver:
         data = self.connection.data_to_send()
         if data:
             self._outgoing.put(data)
+            self._trailing += len(data)
 
     def _send_what_goes(self) -> None:
         try:
@@ -145,15 +146,12 @@ class Driver:
         with self._engine:
             self.connection.send_data(data)
             self._collect()
+            self._trailing = 0
 
     def _say_goodbye(self) -> None:
         with self._engine:
-            self._collect()
             self.connection.close()
-            data = self.connection.data_to_send()
-            if data:
-                self._outgoing.put(data)
-                self._goodbye = self._goodbye or len(data)
+            self._collect()
 
     def _raise_if_failed(self) -> None:
         error = self.connection.error

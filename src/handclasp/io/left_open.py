@@ -7,7 +7,6 @@ connections that are still open. A child made by `fork` leaves all that alone: t
 from __future__ import annotations
 
 import atexit
-import contextlib
 import os
 import threading
 import warnings
@@ -18,7 +17,7 @@ from typing import Any
 from handclasp.endings import DeliveryWarning
 from handclasp.io.closing import Farewell, finish, wait_for_any
 
-__all__ = ["Generation", "later", "register"]
+__all__ = ["Generation", "forget", "later", "register"]
 
 MOST_AT_ONCE = 1024
 """Ends that are waited for at a time; one more, and the oldest is over."""
@@ -30,7 +29,8 @@ class Generation:
     now = 0
 
 
-_open: weakref.WeakSet[Any] = weakref.WeakSet()
+_open: dict[int, tuple[weakref.ref[Any], Any]] = {}
+"""The connections, and the sockets below them, which are not collected before their connection has ended them."""
 _farewells: deque[Farewell] = deque()
 _new: deque[Farewell] = deque()
 _lock = threading.RLock()
@@ -38,9 +38,14 @@ _lock = threading.RLock()
 _thread: threading.Thread | None = None
 
 
-def register(connection: Any) -> None:
+def register(connection: Any, sock: Any) -> None:
     """A connection whose `left_open()` is called at the end of the process; it gives its farewell, or None."""
-    _open.add(connection)
+    _open[id(connection)] = weakref.ref(connection), sock
+
+
+def forget(connection: Any) -> None:
+    """A connection that has ended."""
+    _open.pop(id(connection), None)
 
 
 def later(farewell: Farewell) -> None:
@@ -98,11 +103,10 @@ def _warn(farewell: Farewell) -> None:
 def _at_exit() -> None:
     """All at once, so that many take no longer than one."""
     found: list[Farewell] = []
-    for one in list(_open):
-        with contextlib.suppress(OSError):
-            farewell = one.left_open()
-            if farewell is not None:
-                found.append(farewell)
+    for connection, _ in list(_open.values()):
+        one = connection()
+        if one is not None and (farewell := one.left_open()) is not None:
+            found.append(farewell)
     finish(found)
     for farewell in found:
         _warn(farewell)

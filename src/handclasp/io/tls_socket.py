@@ -67,7 +67,7 @@ class TlsSocket(Driver, SessionView, SocketShape):
         self._shaking, self._writing = threading.Lock(), threading.Lock()
         """Held by the one who does the handshake, or writes, and may wait for the peer."""
         self._generation = left_open.Generation.now
-        left_open.register(self)
+        left_open.register(self, self._sock)
 
     def __repr__(self) -> str:
         return f"<TlsSocket {self.connection!r}>"
@@ -298,7 +298,7 @@ class TlsSocket(Driver, SessionView, SocketShape):
         """
         if not self._writing.locked():
             end = time.monotonic() + closing.PATIENCE if deadline is None else deadline
-            if not closing.acknowledged_in_time(self._sock, self._goodbye, end):
+            if not closing.acknowledged_in_time(self._sock, self._trailing, end):
                 raise DeliveryUncertain("The peer has not yet taken all that was sent; call shutdown again, or close.")
         try:
             self._sock.shutdown(how)
@@ -326,22 +326,24 @@ class TlsSocket(Driver, SessionView, SocketShape):
                 self._receive(deadline, fresh=False, size=self.connection.bytes_wanted)
         finally:
             self._reading.release()
-        self._gone = self._closed = self._ended = True
+        self._closed = True
+        self._go()
         rest = self.connection.unused_data
         return PlainSocket(self._sock, rest) if rest else self._sock
 
     def detach(self) -> int:
         """The descriptor of the socket below, which stays open; this object is closed and nothing is said."""
-        self._gone = self._closed = self._ended = True
+        self._closed = True
+        self._go()
         number: int = self._sock.detach()
         return number
 
     def close(self) -> None:
         """Say close_notify, and close the socket once the peer has taken all, and no file of `makefile` needs it.
 
-        Waits for that as long as the timeout says, or 30 seconds, and raises `DeliveryUncertain` where something may
-        have been lost (after a `shutdown`, or of a socket that does not block, it is a `DeliveryWarning`). A peer
-        that has all has another 2 seconds to end as well.
+        Waits for that as long as the timeout says, or until the peer has taken nothing for 30 seconds, and raises
+        `DeliveryUncertain` where something may have been lost (after a `shutdown`, or of a socket that does not block,
+        it is a `DeliveryWarning`). A peer that has all has another 2 seconds to end as well.
         """
         self._closed = True
         if self._io_refs <= 0:
@@ -357,7 +359,7 @@ class TlsSocket(Driver, SessionView, SocketShape):
             return
         error = self.connection.error
         alerting = isinstance(error, PeerError) and not isinstance(error, NotTLS)
-        self._end(linger=closing.LINGER if alerting else 0.0, patience=closing.LINGER)
+        self._end(linger=closing.LINGER if alerting else 0.0, patience=closing.LINGER, most=closing.LINGER)
 
     def left_open(self) -> closing.Farewell | None:
         """What ends a connection that nobody closed; None: nothing to do, or done.
@@ -366,7 +368,8 @@ class TlsSocket(Driver, SessionView, SocketShape):
         """
         if self._gone:
             return None
-        self._gone = self._closed = True
+        self._closed = True
+        self._go()
         if not isinstance(self._sock, socket.socket):
             return None
         if not self._started or self._generation != left_open.Generation.now:
@@ -376,15 +379,25 @@ class TlsSocket(Driver, SessionView, SocketShape):
         if isinstance(self._transport, SocketTransport):
             with contextlib.suppress(BlockingIOError):  # a thread that nobody waits for is sending them
                 waiting = self._outgoing.take_all(DONT_WAIT)
-        end = time.monotonic() + closing.PATIENCE
-        return closing.Farewell(self._sock, waiting, control=0, deadline=end)
+        return closing.Farewell(
+            self._sock,
+            waiting,
+            control=self._trailing,
+            linger=closing.LINGER,
+            patience=closing.PATIENCE,
+            most=closing.MOST_PATIENCE,
+        )
+
+    def _go(self) -> None:
+        self._gone = self._ended = True
+        left_open.forget(self)
 
     def _really_close(self) -> None:
         if self._gone:
             return
         stepwise = self.connection.write_closed
         self._say_goodbye()
-        error = self._end(linger=closing.LINGER, patience=closing.PATIENCE)
+        error = self._end(linger=closing.LINGER, patience=closing.PATIENCE, most=closing.MOST_PATIENCE)
         if error is None or self._told or self.connection.error is not None:
             return
         if stepwise:
@@ -392,13 +405,18 @@ class TlsSocket(Driver, SessionView, SocketShape):
         else:
             raise error
 
-    def _end(self, *, linger: float, patience: float) -> DeliveryUncertain | None:
-        self._gone = self._ended = True
+    def _end(self, *, linger: float, patience: float, most: float) -> DeliveryUncertain | None:
+        self._go()
         if not self._started:
             self._sock.close()  # of this process: whoever has it from a fork goes on
             return None
         farewell, error = closing.end(
-            self._transport, self._outgoing, control=self._goodbye, linger=linger, patience=patience
+            self._transport,
+            self._outgoing,
+            control=self._trailing,
+            linger=linger,
+            patience=patience,
+            most=most,
         )
         if farewell is not None:
             left_open.later(farewell)

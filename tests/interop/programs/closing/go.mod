@@ -1,0 +1,3 @@
+module closing
+
+go 1.24

@@ -10,7 +10,8 @@ from handclasp.x509.der import after, element, oid_text
 __all__ = ["Name", "attributes", "comparable"]
 
 SEQUENCE, SET, OID = 0x30, 0x31, 0x06
-ENCODINGS = {0x0C: "utf-8", 0x12: "ascii", 0x13: "ascii", 0x14: "latin-1", 0x16: "ascii", 0x1A: "ascii"} | {
+ENCODINGS = dict.fromkeys((0x0C, 0x12, 0x13, 0x16, 0x1A), "utf-8") | {
+    0x14: "latin-1",
     0x1C: "utf-32-be",
     0x1E: "utf-16-be",
 }

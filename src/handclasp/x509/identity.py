@@ -147,10 +147,10 @@ class Identity:
             private, leaf, others = pkcs12.load_key_and_certificates(data, password)
         except (ValueError, TypeError, UnsupportedAlgorithm, TooMuchWork) as error:
             raise UnreadableIdentity(f"The PKCS #12 file could not be read: {error}") from None
-        if private is None or leaf is None:
+        held = [interned(one.public_bytes(Encoding.DER)) for one in (leaf, *others) if one is not None]
+        if private is None or not held:
             raise UnreadableIdentity("The PKCS #12 file holds no private key with its certificate.")
-        chain = [interned(one.public_bytes(Encoding.DER)) for one in (leaf, *others)]
-        return cls(tuple(chain), private)
+        return cls(tuple(held), private)
 
     def as_of(self, at: datetime) -> Identity:
         """The same, without an OCSP response that is no longer in force: its client would refuse it."""

@@ -16,6 +16,7 @@ from handclasp import CipherSuite, ClientAuth, NamedGroup, ProtocolVersion, Sign
 from handclasp.ca import KeyType
 from handclasp.config import DEFAULT_CIPHER_SUITES, DEFAULT_GROUPS, DEFAULT_SIGNATURE_SCHEMES
 from handclasp.crypto.groups import ECDHE_GROUPS
+from handclasp.crypto.signatures import known_in
 from handclasp.crypto.suites import SUITES
 from handclasp.endings import PeerAlert
 from handclasp.errors import PeerError
@@ -72,12 +73,15 @@ def parties(draw: st.DrawFn, role: str) -> Setup:
     )
     versions = tuple(v for v in versions if any(SUITES[suite].version == v for suite in suites))
     groups: tuple[NamedGroup, ...] = draw(some(tuple(DEFAULT_GROUPS if TLS13 in versions else ECDHE_GROUPS)))
-    schemes: tuple[SignatureScheme, ...] = draw(some(tuple(DEFAULT_SIGNATURE_SCHEMES), most=8))
+    every = some(tuple(DEFAULT_SIGNATURE_SCHEMES), most=8)
+    schemes: tuple[SignatureScheme, ...] = draw(every.filter(lambda drawn: any(known_in(v, drawn) for v in versions)))
+    versions = tuple(v for v in versions if known_in(v, schemes))
     config: dict[str, Any] = {
         "versions": versions,
         "cipher_suites": suites,
         "groups": groups,
         "signature_schemes": schemes,
+        "signing_schemes": draw(st.none() | every),
         "alpn": draw(st.sampled_from([(), ("h2",), ("http/1.1", "h2"), ("h3",)])),
         "record_padding": draw(st.sampled_from([0, 0, 64, 16384])),
         "middlebox_compatibility": draw(st.booleans()),

@@ -93,7 +93,7 @@ def belongs(side: ServerSide, session: Session, alpn: str | None) -> bool:
 
 
 def _is_own(side: Side[Any], mark: bytes) -> bool:
-    return any(identity.leaf.fingerprint == mark for identity in side.config.identities)
+    return mark in side.config.identity_index.fingerprints
 
 
 def mark_of(side: Side[Any], identity: Identity) -> bytes:

@@ -56,6 +56,14 @@ class IdentityIndex:
         self._entries: tuple[_Entry, ...] = ()
         self._names: dict[bytes, Authority] = {}
         self._shelves: _Shelves | None = None
+        self._fingerprints: frozenset[bytes] | None = None
+
+    @property
+    def fingerprints(self) -> frozenset[bytes]:
+        """SHA-256 of each identity's own certificate."""
+        if self._fingerprints is None:
+            self._fingerprints = frozenset(one.leaf.fingerprint for one in self.identities)
+        return self._fingerprints
 
     def select(self, demand: Demand) -> Identity | None:
         """What to show; None where nothing fits.

@@ -92,6 +92,22 @@ def test_a_chain_is_sent_in_order_whatever_the_file_s(
     assert Identity(tuple(held), made.server.private_key).chain == made.sent
 
 
+def test_a_pkcs12_file_that_does_not_say_whose_the_key_is_tells_by_the_key() -> None:
+    """As some tools write it: without local key identifiers, all certificates alike."""
+    made = deep()
+    held = [one.parsed for one in (made.root.certificate, *reversed(made.sent), *made.strangers)]
+    data = pkcs12.serialize_key_and_certificates(None, made.server.private_key, None, held, NoEncryption())
+    assert Identity.from_pkcs12(data).chain == made.sent
+    without = pkcs12.serialize_key_and_certificates(None, made.server.private_key, None, None, NoEncryption())
+    with pytest.raises(UnreadableIdentity, match="no private key with its certificate"):
+        Identity.from_pkcs12(without)
+    strangers = [one.parsed for one in made.strangers]
+    with pytest.raises(KeyMismatch):
+        Identity.from_pkcs12(
+            pkcs12.serialize_key_and_certificates(None, made.server.private_key, None, strangers, NoEncryption())
+        )
+
+
 @pytest.mark.parametrize("version", [ProtocolVersion.TLS12, ProtocolVersion.TLS13], ids=str)
 def test_what_the_peer_gets_is_the_chain_in_order(world: World, version: ProtocolVersion) -> None:
     """RFC 5246, 7.4.2."""

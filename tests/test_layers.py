@@ -12,8 +12,10 @@ from handclasp.errors import PeerError
 
 PACKAGE = Path(__file__).parents[1] / "src" / "handclasp"
 LAYERS = (
+    "text",
     "errors",
     "pickling",
+    "values",
     "wire",
     "crypto",
     "x509",

@@ -5,7 +5,10 @@ from __future__ import annotations
 import copy
 import pickle
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +31,7 @@ from handclasp import (
 from handclasp.ca import Authority, Issued, KeyType
 from handclasp.events import HandshakeCompleted
 from handclasp.explain import StepTrace, explain
-from handclasp.questions import FindSession, Sign
+from handclasp.questions import FindSession, Sign, VerifyPeer
 from handclasp.wire.iana import AlertDescription
 from handclasp.x509 import (
     WEB,
@@ -199,3 +202,61 @@ def test_no_repr_shows_a_secret(world: World) -> None:
     for value in (config, world.server, world.server.identity, world.issuing, Sign(world.server.identity, 1, b"")):  # type: ignore[arg-type]
         assert pem not in repr(value)
         assert "PrivateKey" not in repr(value)
+
+
+@WAYS
+def test_configs_make_the_same_connections_once_copied(world: World, copied: Copied) -> None:
+    client = world.client_config(
+        alpn=("h2",), limits=Limits(tickets=7), identities=(world.client.identity,), online=Online(seconds=3)
+    )
+    server = world.server_config(alpn=("h2",), trust=world.root.trust, client_auth=handclasp.ClientAuth.REQUIRED)
+    pair = established(copied(client), copied(server))
+    assert pair.client.connection.established is not None
+    assert pair.client.connection.established.alpn == "h2"
+    assert copied(client).limits.tickets == 7
+
+
+@WAYS
+def test_answers_come_along(world: World, copied: Copied) -> None:
+    config = copied(world.client_config(answers={FindSession: nothing}))
+    assert config.answers == {FindSession: nothing}
+    with pytest.raises(TypeError):
+        config.answers[VerifyPeer] = nothing
+
+
+def test_a_copied_config_shares_nothing_that_changes(world: World) -> None:
+    """What the one remembers, the other has never seen."""
+    client, server = world.client_config(), world.server_config()
+    for made in (copy.copy, copy.deepcopy, pickled, replace):
+        established(client, server)
+        pair = established(made(client), server)
+        assert pair.client.connection.established is not None
+        assert not pair.client.connection.established.resumed
+    with pytest.raises(TypeError):
+        client.answers[VerifyPeer] = nothing  # type: ignore[index]
+
+
+def test_a_process_that_was_spawned_gets_configs_and_gives_back_errors(world: World) -> None:
+    client, server = world.client_config(), world.server_config()
+    stranger = world.client_config(trust=Authority.root("Another").trust)
+    other = (world.client_config(alpn=("h2",)), world.server_config(alpn=("http/1.1",)))
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        assert pool.submit(shake_hands, client, server).result() == "TLS 1.3"
+        with pytest.raises(CertificateError) as caught:
+            pool.submit(be_refused, stranger, server).result()
+        assert caught.value.report is not None
+        assert not caught.value.report.accepted
+        with pytest.raises(handclasp.PeerError, match="speaks h2"):
+            pool.submit(be_refused, *other).result()
+
+
+def shake_hands(client: ClientConfig, server: ServerConfig) -> str:
+    """The work of another process."""
+    pair = established(client, server)
+    assert pair.client.connection.established is not None
+    return str(pair.client.connection.established.version)
+
+
+def be_refused(client: ClientConfig, server: ServerConfig) -> None:
+    """The work of another process, which fails there."""
+    established(client, server)

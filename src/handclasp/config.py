@@ -23,6 +23,7 @@ from handclasp.errors import ConfigError
 from handclasp.pickling import check_pickles
 from handclasp.questions import ChooseCertificate, Question, Sign, VerifyPeer
 from handclasp.sessions import MAX_TICKET_LIFETIME, MAX_TICKET_SIZE, ClientSessions, ServerSessions, TicketKeys
+from handclasp.values import check_fields
 from handclasp.wire.extensions import OidFilter
 from handclasp.wire.iana import CipherSuite, NamedGroup, ProtocolVersion, SignatureScheme
 from handclasp.x509 import DEFAULT, RevocationSources, TrustStore, VerificationPolicy
@@ -121,6 +122,7 @@ class Limits:
     """Bytes received and held while a question waits for its answer."""
 
     def __post_init__(self) -> None:
+        check_fields(self, where="limits.")
         for name in self.__slots__:
             if getattr(self, name) < 1:
                 raise ConfigError(f"limits.{name} is {getattr(self, name)}; it has to be at least 1.")
@@ -187,6 +189,7 @@ class Config:
     _index: list[IdentityIndex] = field(init=False, repr=False, compare=False, default_factory=list)
 
     def __post_init__(self) -> None:
+        check_fields(self, Online=object if self.online is None else _online())
         self._check_versions()
         if not isinstance(self.identities, (tuple, KeyStore)):
             object.__setattr__(self, "identities", tuple(self.identities))
@@ -199,8 +202,8 @@ class Config:
             values = getattr(self, name)
             if name == "signing_schemes" and values is None:
                 continue
-            if not isinstance(values, tuple) or not values:
-                raise ConfigError(f"{name}: give a tuple with at least one value.")
+            if not values:
+                raise ConfigError(f"{name}: give at least one.")
             if unknown := [str(value) for value in values if value not in known]:
                 raise ConfigError(f"{name}: {', '.join(unknown)} is not something handclasp can do.")
         if ProtocolVersion.TLS13 not in self.versions and not any(group in ECDHE_GROUPS for group in self.groups):
@@ -274,6 +277,13 @@ class Config:
         return tuple(suite for suite in self.cipher_suites if SUITES[suite].version == version)
 
 
+def _online() -> type[Online]:
+    """Who has none of it need not import it: the library's HTTP client takes a while."""
+    from handclasp.x509.online import Online
+
+    return Online
+
+
 def _remade(kind: type[Config], values: dict[str, Any]) -> Config:
     return kind(**values)
 
@@ -302,8 +312,6 @@ class ClientConfig(Config):
             raise ConfigError("trust: name the authorities to trust, as with TrustStore.system().")
         if not 0 <= self.key_shares <= len(self.groups):
             raise ConfigError(f"key_shares: 0 to {len(self.groups)}, the number of groups.")
-        if self.sessions not in ("own", None) and not isinstance(self.sessions, ClientSessions):
-            raise ConfigError('sessions: a ClientSessions, "own", or None.')
         object.__setattr__(self, "session_store", ClientSessions() if self.sessions == "own" else self.sessions)
         object.__setattr__(self, "scope", hashlib.sha256(_described(self).encode()).digest())
 
@@ -353,10 +361,6 @@ class ServerConfig(Config):
             raise ConfigError(f"ticket_lifetime: 0 to {MAX_TICKET_LIFETIME} seconds.")
         if self.tickets < 0:
             raise ConfigError("tickets: 0 or more.")
-        if self.ticket_keys != "own" and not isinstance(self.ticket_keys, TicketKeys):
-            raise ConfigError('ticket_keys: a TicketKeys, or "own".')
-        if self.sessions not in ("own", None) and not isinstance(self.sessions, ServerSessions):
-            raise ConfigError('sessions: a ServerSessions, "own", or None.')
         keys = (
             TicketKeys(now=self.now, lifetime=self.ticket_lifetime) if self.ticket_keys == "own" else self.ticket_keys
         )

@@ -12,7 +12,7 @@ How it works inside is in `engine.py`.
 
 from __future__ import annotations
 
-from handclasp.config import ClientConfig, ServerConfig
+from handclasp.config import ClientConfig, Config, ServerConfig
 from handclasp.endings import AlreadyStarted, ConnectionClosed, HandshakePending, NotStarted
 from handclasp.engine import Engine
 from handclasp.errors import UsageError, anew
@@ -25,6 +25,7 @@ from handclasp.facts import (
     Started,
 )
 from handclasp.questions import Question, WrongAnswer
+from handclasp.values import check_type
 from handclasp.wire.iana import (
     AlertDescription,
     AlertLevel,
@@ -219,6 +220,7 @@ class ClientConnection(Connection):
         port: int | None = None,
         observer: Observer | None = None,
     ) -> None:
+        _check_arguments(config, ClientConfig, observer)
         if server_name is not None:
             PeerName.of(server_name)  # raises for what is no name, before anything is sent
         elif config.verification.names is not NamePolicy.OFF:
@@ -235,4 +237,13 @@ class ServerConnection(Connection):
     __slots__ = ()
 
     def __init__(self, config: ServerConfig, *, observer: Observer | None = None) -> None:
+        _check_arguments(config, ServerConfig, observer)
         super().__init__("server", config, None, observer)
+
+
+def _check_arguments(config: object, kind: type[Config], observer: object) -> None:
+    """Every connection comes by here: looked at twice only where it is none of what it should be."""
+    if not isinstance(config, kind):
+        check_type("config", config, kind)
+    if observer is not None and not callable(observer):
+        check_type("observer", observer, Observer, None)

@@ -7,12 +7,14 @@ import threading
 import warnings
 
 from handclasp.facts import Fact, Observer, SecretMade
+from handclasp.values import checked
 from handclasp.x509.files import append_owner_only
 from handclasp.x509.keys import KeyFileWarning
 
 __all__ = ["key_log_to", "observe_with"]
 
 
+@checked
 def key_log_to(path: str | os.PathLike[str]) -> Observer:
     """An observer that appends secrets to a file that only its owner may read.
 

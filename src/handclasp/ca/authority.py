@@ -12,34 +12,30 @@ are written for their owner's eyes alone (S15).
 from __future__ import annotations
 
 import ipaddress
-import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 from functools import cached_property
-from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, mldsa, rsa
 from cryptography.hazmat.primitives.serialization import (
-    BestAvailableEncryption,
     Encoding,
-    pkcs12,
 )
 from cryptography.x509 import ocsp
 from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID, NameOID
 
 from handclasp.ca.bounds import below, bound_to, check_names
+from handclasp.ca.issued import Issued, made_again
 from handclasp.ca.signer import signed, signer
 from handclasp.errors import UsageError
 from handclasp.pickling import check_pickles
+from handclasp.values import checked
 from handclasp.x509 import Certificate, TrustStore
-from handclasp.x509.files import write_whole
-from handclasp.x509.identity import Identity, KeyMismatch
-from handclasp.x509.keys import brought, carried, key_bytes, signer_key_bytes, write_owner_only
+from handclasp.x509.identity import KeyMismatch
+from handclasp.x509.keys import carried, key_bytes, signer_key_bytes
 from handclasp.x509.names import normalize_host
 
 __all__ = ["Authority", "Issued", "KeyType"]
@@ -103,70 +99,13 @@ _PLAIN: dict[KeyType, tuple[Any, Any]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Issued:
-    """A certificate with its key, and the intermediates above it."""
-
-    chain: tuple[Certificate, ...]
-    """Its own first; the root is not in it."""
-    private_key: Any = field(repr=False)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """The private key is in it, as it is."""
-        return _brought, (Issued, self.chain, carried(self.private_key, self.certificate.subject_text))
-
-    def __copy__(self) -> Self:
-        return self  # nothing in it changes
-
-    def __deepcopy__(self, _: object) -> Self:
-        return self
-
-    @property
-    def certificate(self) -> Certificate:
-        """Its own certificate."""
-        return self.chain[0]
-
-    @property
-    def identity(self) -> Identity:
-        """As a client or server shows it."""
-        return Identity(self.chain, self.private_key)
-
-    @property
-    def chain_pem(self) -> bytes:
-        """The chain in PEM, its own first."""
-        return b"".join(one.parsed.public_bytes(Encoding.PEM) for one in self.chain)
-
-    def key_pem(self, password: bytes | None = None) -> bytes:
-        """The key in PEM (PKCS #8), encrypted where a password is given."""
-        return key_bytes(self.private_key, password=password)
-
-    def pkcs12(self, password: bytes, name: str = "handclasp") -> bytes:
-        """Chain and key as an encrypted PKCS #12 file (RFC 7292)."""
-        leaf, *others = (one.parsed for one in self.chain)
-        return pkcs12.serialize_key_and_certificates(
-            name.encode(), self.private_key, leaf, others, BestAvailableEncryption(password)
-        )
-
-    def save(self, directory: str | os.PathLike[str], name: str, password: bytes | None = None) -> tuple[Path, Path]:
-        """Write `name`.pem with the chain and `name`.key with the key; the answer is their paths."""
-        folder = Path(directory)
-        folder.mkdir(parents=True, exist_ok=True)
-        certificate, key = folder / f"{name}.pem", folder / f"{name}.key"
-        write_owner_only(key, self.key_pem(password))  # first: a certificate without its key is of no use
-        write_whole(certificate, self.chain_pem)
-        return certificate, key
-
-
-def _brought(kind: Callable[..., Any], first: Any, key: Any, *more: Any) -> Any:
-    return kind(first, brought(key), *more)
-
-
 class Authority:
     """An authority: its certificate, its key, and the intermediates between it and its root.
 
     The key is a private key, or an object with `public_key` and `sign`, as of an HSM; see `Identity.private_key`.
     """
 
+    @checked
     def __init__(self, certificate: Certificate, private_key: Any, above: tuple[Certificate, ...] = ()) -> None:
         if signer_key_bytes(private_key) != certificate.key_bytes:
             raise KeyMismatch(f"The private key does not belong to the authority {certificate.subject_text}.")
@@ -197,9 +136,10 @@ class Authority:
         key = carried(self._private_key, self.certificate.subject_text)
         settings = ("keeps_constraints", "on_serial", "crl_url", "ocsp_url", "issuer_url")
         more = {name: getattr(self, name) for name in settings}
-        return _brought, (Authority, self.certificate, key, self._above), more
+        return made_again, (Authority, self.certificate, key, self._above), more
 
     @classmethod
+    @checked
     def root(
         cls,
         name: str,
@@ -220,6 +160,7 @@ class Authority:
         )
         return cls(_sign(builder, private), private)
 
+    @checked
     def intermediate(
         self,
         name: str,
@@ -247,6 +188,7 @@ class Authority:
         certificate = _sign(builder, self._signer)
         return Authority(certificate, private, (certificate, *self._above))
 
+    @checked
     def server(
         self,
         *names: str,
@@ -258,10 +200,12 @@ class Authority:
         """A certificate for a server of these host names and addresses; `must_staple` promises OCSP (RFC 7633)."""
         return self._leaf(names, (ExtendedKeyUsageOID.SERVER_AUTH,), key, days, at, must_staple=must_staple)
 
+    @checked
     def host(self, *names: str, key: KeyType = KeyType.P256, days: int = 397, at: datetime | None = None) -> Issued:
         """A certificate for a host that is both server and client."""
         return self._leaf(names, (ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH), key, days, at)
 
+    @checked
     def client(
         self,
         name: str,
@@ -283,6 +227,7 @@ class Authority:
             raise UsageError(f"A client's URI or e-mail address is not as a certificate can have it: {error}") from None
         return self._issue(below(_name(name), self._binding), san, (ExtendedKeyUsageOID.CLIENT_AUTH,), key, days, at)
 
+    @checked
     def renewed(self, old: Certificate, *, at: datetime | None = None) -> Issued:
         """A certificate for the same party as an earlier one: its names, uses and kind of key, for as many days."""
         uses = tuple(old.extension(x509.ExtendedKeyUsage) or ())
@@ -291,6 +236,7 @@ class Authority:
         must_staple = old.extension(x509.TLSFeature) is not None
         return self._issue(old.parsed.subject, san, uses, key, days, at, must_staple=must_staple)
 
+    @checked
     def ocsp_response(
         self,
         certificate: Certificate,
@@ -413,6 +359,7 @@ class Authority:
         found = [x509.AccessDescription(how, x509.UniformResourceIdentifier(url)) for how, url in places if url]
         return x509.AuthorityInformationAccess(found) if found else None
 
+    @checked
     def make_crl(
         self,
         revoked: Sequence[tuple[int, datetime, x509.ReasonFlags | None]],

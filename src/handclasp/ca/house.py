@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from handclasp.ca.authority import Authority, Issued, KeyType
 from handclasp.ca.database import BookUnusable, CaDatabase, Entry, UnknownList
 from handclasp.errors import UsageError
+from handclasp.values import checked
 from handclasp.x509 import Certificate, CertificateError
 from handclasp.x509.crl import Crl
 from handclasp.x509.files import clear_leftovers, read_regular, whole_folder, write_whole
@@ -41,6 +42,7 @@ class NoCa(UsageError):
 class CaDirectory:
     """One CA on disk."""
 
+    @checked
     def __init__(self, path: str | os.PathLike[str], password: bytes | None = None) -> None:
         self.path = Path(path)
         self._password = password
@@ -62,6 +64,7 @@ class CaDirectory:
         self.book.close()
 
     @classmethod
+    @checked
     def init(
         cls,
         path: str | os.PathLike[str],
@@ -115,6 +118,7 @@ class CaDirectory:
         except CertificateError:
             return
 
+    @checked
     def authority(self, label: str = ISSUING) -> Authority:
         """An authority with its key; raises `NoCa` where that can't be read."""
         try:
@@ -124,12 +128,14 @@ class CaDirectory:
         except (OSError, UnreadableKey, KeyMismatch, CertificateError) as error:
             raise NoCa(f"The authority {label!r} in {self.path} could not be read: {error}") from None
 
+    @checked
     def issue(self, kind: str, names: tuple[str, ...], **more: Any) -> tuple[Issued, Path, Path]:
         """A "server", "client" or "host" certificate; the answer is it and the files it was written to."""
         authority = self._noting(names[0])
         make: Any = {"server": authority.server, "client": authority.client, "host": authority.host}[kind]
         return self._keep(make(*names, **more), names[0])
 
+    @checked
     def renew(self, entry: Entry) -> tuple[Issued, Path, Path]:
         """A certificate for the same party as an earlier one, with a key and dates of its own."""
         old = entry.certificate
@@ -159,12 +165,14 @@ class CaDirectory:
             self.book.issued(issued.certificate)
         return issued, certificate, key
 
+    @checked
     def revoke(self, text: str, reason: x509.ReasonFlags, at: datetime | None = None) -> Entry:
         """Take a certificate back, named by its serial number or its name."""
         entry = self.book.find(text)
         self.book.revoke(entry.serial, reason, at or datetime.now(UTC))
         return self.book.find(f"{entry.serial:x}")
 
+    @checked
     def make_crl(self, label: str = ISSUING, *, days: int = 7, base: int | None = None) -> Path:
         """The next list of an authority; with `base` a delta to the list of that number."""
         authority, now = self.authority(label), datetime.now(UTC)
@@ -191,6 +199,7 @@ class CaDirectory:
             raise UnknownList(f"The authority {label!r} never finished a list of number {number}.")
         return made
 
+    @checked
     def ocsp_response(self, entry: Entry, *, days: int = 7) -> bytes:
         """What a server staples for a certificate in the book (RFC 6960), in DER."""
         certificate = entry.certificate
@@ -199,6 +208,7 @@ class CaDirectory:
         authority = self.authority(entry.authority)
         return authority.ocsp_response(certificate, revoked_at=entry.revoked_at, reason=entry.reason, days=days)
 
+    @checked
     def issued(self, entry: Entry) -> Issued:
         """A certificate of the book with its chain and key, as they are kept here."""
         found = sorted((self.path / "issued").glob(f"*-{entry.serial:x}.key"))
@@ -211,6 +221,7 @@ class CaDirectory:
             raise NoCa(f"The certificate and key of {entry.name!r} could not be read: {error}") from None
         return Issued(tuple(chain), key)
 
+    @checked
     def export(self, text: str, password: bytes) -> bytes:
         """A certificate with its key and chain as an encrypted PKCS #12 file."""
         entry = self.book.find(text, newest=True)

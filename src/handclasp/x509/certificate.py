@@ -18,6 +18,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from handclasp.values import check_type, checked
 from handclasp.x509.der import after, content_of, element, oid_text
 from handclasp.x509.errors import MalformedCertificate
 from handclasp.x509.fields import Fields, fields_at
@@ -87,6 +88,8 @@ class Certificate:
     """A certificate by its DER; equal where the bytes are equal."""
 
     def __init__(self, der: bytes) -> None:
+        if not isinstance(der, bytes):
+            check_type("der", der, bytes)
         if len(der) > MAX_SIZE:
             raise MalformedCertificate(f"A certificate of {len(der)} bytes; at most {MAX_SIZE} are looked at.")
         self.der = bytes(der)
@@ -95,11 +98,13 @@ class Certificate:
         """The certificate, in DER, that its signature was found to be by, which stays so."""
 
     @classmethod
+    @checked
     def load(cls, data: bytes) -> Certificate:
         """The first certificate in PEM or DER bytes."""
         return cls.load_all(data)[0]
 
     @classmethod
+    @checked
     def load_all(cls, data: bytes) -> list[Certificate]:
         """All certificates in PEM bytes, or the one in DER; raises `MalformedCertificate` for none.
 

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from handclasp.errors import ConfigError
-from handclasp.x509.names import Identities
+from handclasp.values import check_fields
+
+if TYPE_CHECKING:
+    from handclasp.x509.names import Identities
 
 __all__ = ["AllowedClient"]
 
@@ -25,6 +29,7 @@ class AllowedClient:
     suffix: bool = False
 
     def __post_init__(self) -> None:
+        check_fields(self, where="allowed_clients: ")
         if self.kind not in ("dns", "email", "uri", "subject"):
             raise ConfigError(f"allowed_clients: {self.kind!r} is none of dns, email, uri and subject.")
         if not self.name.strip("./@"):

@@ -16,10 +16,12 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
 from handclasp.errors import UsageError
+from handclasp.values import checked
 from handclasp.x509.certificate import Certificate, canonical_name
 from handclasp.x509.der import after, content_of
 from handclasp.x509.pem import blocks
 from handclasp.x509.quiet import quietly
+from handclasp.x509.text import shortened
 
 __all__ = ["Crl", "Entry", "MalformedCrl", "is_meant"]
 
@@ -82,12 +84,13 @@ class Crl:
             raise MalformedCrl(f"A CRL does not parse: {error}") from None
 
     def __repr__(self) -> str:
-        return f"<Crl of {self._text}>"
+        return f"<Crl of {shortened(self._text)}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Crl, (self.der,)
 
     @classmethod
+    @checked
     def load_all(cls, data: bytes) -> list[Crl]:
         """All lists in PEM bytes, or the one in DER; raises `MalformedCrl` for none."""
         if b"-----BEGIN" not in data:

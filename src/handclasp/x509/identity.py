@@ -14,6 +14,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, pkcs12
 
 from handclasp.errors import UsageError
+from handclasp.values import check_fields, checked
 from handclasp.wire.iana import ProtocolVersion, SignatureScheme
 from handclasp.x509.answers import MalformedResponse, single_responses
 from handclasp.x509.bundle import by_name, in_order, own_of
@@ -65,6 +66,7 @@ class Identity:
     """The root above the chain, where it was among the certificates; it is not sent."""
 
     def __post_init__(self) -> None:
+        check_fields(self)
         try:
             self._put_in_order()
             kind = traits_of(self.leaf).kind
@@ -101,6 +103,7 @@ class Identity:
         object.__setattr__(self, "root", root)
 
     @classmethod
+    @checked
     def from_files(
         cls,
         certificate: str | os.PathLike[str],
@@ -115,6 +118,7 @@ class Identity:
         return cls.from_pem(data, data if key is None else read_key_file(key, exposed), password)
 
     @classmethod
+    @checked
     def from_pem(cls, certificates: bytes, key: bytes, password: bytes | None = None) -> Identity:
         """From bytes, PEM or DER: certificates in any order, and one private key that belongs to one of them.
 
@@ -138,6 +142,7 @@ class Identity:
         return cls((leaf, *found), signer)
 
     @classmethod
+    @checked
     def from_pkcs12(cls, data: bytes, password: bytes | None = None) -> Identity:
         """From the bytes of a PKCS #12 file (RFC 7292)."""
         if len(data) > MAX_SIZE:

@@ -29,6 +29,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from handclasp.errors import UsageError
 from handclasp.pickling import check_pickles
+from handclasp.values import checked
 from handclasp.x509.files import STREAMS, write_whole
 from handclasp.x509.pem import as_pem, blocks
 from handclasp.x509.rounds import TooMuchWork, check_rounds
@@ -139,11 +140,13 @@ def signer_key_bytes(private_key: Any) -> bytes:
         ) from error
 
 
+@checked
 def load_private_key(data: bytes, password: bytes | None = None) -> Any:
     """The first private key in PEM or DER bytes, of any form; see `load_private_keys`."""
     return load_private_keys(data, password)[0]
 
 
+@checked
 def load_private_keys(data: bytes, password: bytes | None = None) -> tuple[Any, ...]:
     """All private keys in PEM bytes, or the one in DER: RSA, EC, Ed25519, Ed448 or ML-DSA.
 
@@ -207,6 +210,7 @@ def _decrypt(load: Any, data: bytes, password: bytes) -> Any:
         raise WrongPassword("The private key does not open: its password is another, or it is damaged.") from None
 
 
+@checked
 def read_key_file(path: str | os.PathLike[str], policy: KeyFilePolicy = KeyFilePolicy.WARN) -> bytes:
     """The bytes of a file with a private key, once it is settled who else may read it.
 
@@ -234,6 +238,7 @@ def holds_key(data: bytes) -> bool:
     return b"-----BEGIN" not in data or _PEM.search(data) is not None
 
 
+@checked
 def key_bytes(
     private_key: Any,
     *,
@@ -273,6 +278,7 @@ def brought(key: Any) -> Any:
     return load_private_key(key) if isinstance(key, bytes) else key
 
 
+@checked
 def save_private_key(
     path: str | os.PathLike[str],
     private_key: Any,

@@ -12,6 +12,7 @@ from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from handclasp.errors import UsageError
+from handclasp.values import check_type
 from handclasp.x509.certificate import Certificate
 from handclasp.x509.der import sequence
 from handclasp.x509.policy import NamePolicy, VerificationPolicy
@@ -40,6 +41,7 @@ class PeerName:
         if isinstance(name, PeerName):
             return name
         if not isinstance(name, str):
+            check_type("name", name, ipaddress.IPv4Address, ipaddress.IPv6Address, str)
             return cls(address=_without_zone(name))
         address = as_address(name) or as_address(host := normalize_host(name))
         return cls(host=host) if address is None else cls(address=address)

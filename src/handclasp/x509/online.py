@@ -27,6 +27,7 @@ from cryptography.x509.oid import AuthorityInformationAccessOID
 
 from handclasp.errors import ConfigError, UsageError
 from handclasp.pickling import check_pickles
+from handclasp.values import checked
 from handclasp.x509.certificate import Certificate
 from handclasp.x509.crl import Crl
 from handclasp.x509.documents import DAY, MINUTE, Document, Documents, Key
@@ -117,6 +118,7 @@ class Online:
     seconds, or raises `FetchFailed`; the default is plain HTTP without a proxy.
     """
 
+    @checked
     def __init__(
         self,
         *,

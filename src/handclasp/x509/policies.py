@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from cryptography import x509
 
+from handclasp.values import check_fields
 from handclasp.x509.certificate import Certificate
 
 __all__ = ["ANY_POLICIES", "ANY_POLICY", "PolicyInputs", "PolicyOutcome", "process_policies"]
@@ -26,6 +27,9 @@ class PolicyInputs:
     inhibit_mapping: bool = False
     require_explicit: bool = False
     inhibit_any: bool = False
+
+    def __post_init__(self) -> None:
+        check_fields(self, where="policies.")
 
 
 ANY_POLICIES = PolicyInputs()

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING
 
 from handclasp.errors import ConfigError
+from handclasp.values import check_fields
+from handclasp.x509.clients import AllowedClient
 from handclasp.x509.policies import ANY_POLICIES, PolicyInputs
-
-if TYPE_CHECKING:
-    from handclasp.x509.clients import AllowedClient
 
 __all__ = [
     "DEFAULT",
@@ -104,10 +102,7 @@ class VerificationPolicy:
     """Certificate policies and mappings of them that are taken in for one chain."""
 
     def __post_init__(self) -> None:
-        for name in ("hashes", "curves"):
-            object.__setattr__(self, name, frozenset(getattr(self, name)))
-        if self.allowed_clients is not None:
-            object.__setattr__(self, "allowed_clients", tuple(self.allowed_clients))
+        check_fields(self)
         for name in ("max_signatures", "max_path_steps", "max_name_comparisons", "max_policies"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} has to be at least 1.")

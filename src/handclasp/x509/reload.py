@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from handclasp.errors import ConfigError, anew
+from handclasp.values import checked
 from handclasp.x509.bundle import by_name, in_order, key_of
 from handclasp.x509.certificate import Certificate
 from handclasp.x509.errors import CertificateError
@@ -104,6 +105,7 @@ def _mark(file: Path | os.DirEntry[str]) -> tuple[str, int, int, int] | None:
 class CrlFiles(Reloaded[RevocationSources]):
     """CRLs in files and directories; use it as a config's `revocation`."""
 
+    @checked
     def __init__(self, *paths: str | os.PathLike[str]) -> None:
         super().__init__(tuple(map(Path, paths)), lambda: RevocationSources.from_path(*paths), paths)
 
@@ -115,6 +117,7 @@ class TrustFiles(Reloaded[TrustStore]):
     `ConfigError` where there is no authority.
     """
 
+    @checked
     def __init__(self, *paths: str | os.PathLike[str]) -> None:
         places = tuple(map(Path, paths))
         super().__init__(places, lambda: _read_authorities(places), paths)
@@ -156,6 +159,7 @@ class KeyStore(Reloaded[tuple[Identity, ...]]):
     Raises `UnreadableIdentity` where there is no identity.
     """
 
+    @checked
     def __init__(
         self,
         directory: str | os.PathLike[str],

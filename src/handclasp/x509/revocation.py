@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 from cryptography import x509
 
 from handclasp.errors import ConfigError, UsageError
+from handclasp.values import checked
 from handclasp.x509.answers import MalformedResponse, begins_of_signers, single_responses
 from handclasp.x509.certificate import Certificate
 from handclasp.x509.crl import ALL_REASONS, HOLD, REMOVED, Crl, Entry, MalformedCrl, is_meant
@@ -65,6 +66,7 @@ class RevocationSources:
 
     __slots__ = ("__weakref__", "_begins", "_by_issuer", "_by_serial", "crls", "responses", "token")
 
+    @checked
     def __init__(self, crls: Iterable[Crl], responses: Iterable[bytes] = ()) -> None:
         self.token = object()
         """Stands for these sources where only being the same matters."""
@@ -92,6 +94,7 @@ class RevocationSources:
         return RevocationSources, (self.crls, self.responses)
 
     @classmethod
+    @checked
     def of(cls, *crls: Crl | bytes) -> RevocationSources:
         """These lists, parsed or in PEM or DER."""
         found: list[Crl] = []
@@ -100,6 +103,7 @@ class RevocationSources:
         return cls(found)
 
     @classmethod
+    @checked
     def from_path(cls, *paths: str | os.PathLike[str]) -> RevocationSources:
         """All lists in files, or in the files of directories; raises `ConfigError` where one holds none."""
         found: list[Crl] = []

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from handclasp.errors import ConfigError
-from handclasp.x509.certificate import Certificate, interned
+from handclasp.values import checked
+from handclasp.x509.certificate import Certificate
 from handclasp.x509.errors import MalformedCertificate
 from handclasp.x509.files import files_in, read_regular
 
@@ -23,6 +24,7 @@ class TrustStore:
 
     __slots__ = ("__weakref__", "_by_name", "_by_subject", "_digest", "anchors", "token")
 
+    @checked
     def __init__(self, anchors: Iterable[Certificate]) -> None:
         self.anchors: tuple[Certificate, ...] = tuple(dict.fromkeys(anchors))
         self.token = object()
@@ -38,16 +40,19 @@ class TrustStore:
         return TrustStore, (self.anchors,)
 
     @classmethod
+    @checked
     def of(cls, *certificates: Certificate | bytes) -> TrustStore:
-        """These certificates, parsed or in DER."""
-        return cls(one if isinstance(one, Certificate) else interned(one) for one in certificates)
+        """These certificates, parsed or in PEM or DER; raises `MalformedCertificate` for bytes that are none."""
+        return cls(one if isinstance(one, Certificate) else Certificate.load(one) for one in certificates)
 
     @classmethod
+    @checked
     def from_pem(cls, data: bytes) -> TrustStore:
         """All certificates in PEM bytes, or the one in DER."""
         return cls(Certificate.load_all(data))
 
     @classmethod
+    @checked
     def from_file(cls, path: str | os.PathLike[str]) -> TrustStore:
         """All certificates in a PEM or DER file; raises `ConfigError` where there is none."""
         try:
@@ -56,6 +61,7 @@ class TrustStore:
             raise ConfigError(f"No trusted authorities could be read from {path}: {error}") from None
 
     @classmethod
+    @checked
     def from_directory(cls, path: str | os.PathLike[str]) -> TrustStore:
         """All certificates in the files of a directory; files that hold none are passed over."""
         found: list[Certificate] = []

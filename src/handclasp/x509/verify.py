@@ -12,11 +12,13 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime
+from types import NoneType
 from typing import Any, NamedTuple
 
 from cryptography import x509
 
 from handclasp.errors import UsageError
+from handclasp.values import check_type
 from handclasp.x509 import checks
 from handclasp.x509.certificate import MAX_SIZE, Certificate, interned, keep_accepted
 from handclasp.x509.checks import Findings
@@ -69,9 +71,10 @@ def verify(
     clients (mission row S20). Never raises for what the peer sent: the report has the error. Raises
     `UsageError` for an empty chain, a name that no server can have, and an `at` without a time zone.
     """
+    _check_arguments(chain, trust, policy, purpose, at, name, revocation, staple)
     ders = tuple([one if type(one) is bytes else one.der for one in chain])  # type: ignore[union-attr]
-    if at.tzinfo is None or not ders:
-        raise UsageError("verify() takes a chain of at least one certificate and a time with a time zone.")
+    if not ders:
+        raise UsageError("verify() takes a chain of at least one certificate.")
     lists = None if revocation is None else revocation.token
     key = (ders, trust.token, lists, id(policy), purpose, name, staple, staple_asked)
     known = _memory.get(key)
@@ -90,6 +93,37 @@ def verify(
         if size <= REMEMBERED_SIZE and len(report.paths) <= REMEMBERED_PATHS:
             _memory.keep(key, (report, policy), max(size, VERDICT))
     return report
+
+
+_ARGUMENTS: tuple[tuple[str, Any], ...] = (
+    ("chain", tuple[Certificate | bytes, ...]),
+    ("trust", TrustStore),
+    ("policy", VerificationPolicy),
+    ("purpose", Purpose),
+    ("at", datetime),
+    ("name", str | Address | PeerName | None),
+    ("revocation", RevocationSources | None),
+    ("staple", bytes | None),
+)
+
+
+def _check_arguments(*values: object) -> None:
+    """Raise `UsageError` for what is of another type; each handshake comes by here, so the usual is fast."""
+    chain, trust, policy, purpose, at, name, revocation, staple = values
+    if not (
+        isinstance(chain, (tuple, list))
+        and all(isinstance(one, (bytes, Certificate)) for one in chain)
+        and isinstance(trust, TrustStore)
+        and isinstance(policy, VerificationPolicy)
+        and isinstance(purpose, Purpose)
+        and isinstance(at, datetime)
+        and at.tzinfo is not None
+        and isinstance(name, (str, NoneType, PeerName))
+        and isinstance(revocation, (RevocationSources, NoneType))
+        and isinstance(staple, (bytes, NoneType))
+    ):
+        for (argument, kind), value in zip(_ARGUMENTS, values, strict=True):
+            check_type(argument, value, kind)
 
 
 def _unread(error: MalformedCertificate) -> Report:

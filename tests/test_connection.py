@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -22,6 +23,7 @@ from handclasp.endings import (
 )
 from handclasp.errors import ConfigError, PeerError, UsageError
 from handclasp.events import Asked, DataReceived, PeerClosed
+from handclasp.explain import StepTrace, explain
 from handclasp.facts import AlertSeen, Closed, Failed, KeyInstalled
 from handclasp.handshake.errors import IllegalValue, LimitExceeded, UnexpectedMessage
 from handclasp.questions import (
@@ -36,7 +38,7 @@ from handclasp.questions import (
 )
 from handclasp.record_layer import NotTLS, RecordTooLong
 from handclasp.wire.codec import DecodeError
-from handclasp.wire.iana import AlertDescription, HandshakeType, KeyUpdateRequest
+from handclasp.wire.iana import AlertDescription, AlertLevel, HandshakeType, KeyUpdateRequest
 from handclasp.wire.messages import EncryptedExtensions, Finished, HandshakeMessage, KeyUpdate, NewSessionTicket
 from handclasp.wire.messages12 import HelloRequest
 from handclasp.x509 import DEFAULT, NamePolicy
@@ -629,6 +631,47 @@ def test_a_renegotiation_is_declined_and_the_session_goes_on(world: World) -> No
     assert pair.server.data == b"ping"
     inject(pair, HelloRequest(), times=4)
     assert isinstance(pair.client.error, LimitExceeded)
+
+
+def end_by_alert(pair: Pair) -> None:
+    pair.server.connection._send_alert(AlertLevel.FATAL, AlertDescription.HANDSHAKE_FAILURE)
+    pair.carry()
+
+
+def end_without_a_word(pair: Pair) -> None:
+    with pytest.raises(Truncated) as caught:
+        pair.client.connection.receive_eof()
+    pair.client.error = caught.value
+
+
+@pytest.mark.parametrize("end", [end_by_alert, end_without_a_word])
+def test_a_server_that_goes_because_it_may_not_renegotiate_is_told_of_as_that(
+    world: World, end: Callable[[Pair], None]
+) -> None:
+    """IIS and others ask for a client's certificate by a second handshake: which step, why and what to do."""
+    pair = shaken(world, TLS12)
+    inject(pair, HelloRequest())
+    pair.carry()
+    end(pair)
+    trace = StepTrace()
+    for fact in pair.client.facts:
+        trace(fact)
+    error = pair.client.error
+    assert isinstance(error, PeerAlert | Truncated)
+    told = explain(error, trace)
+    assert "renegotiation" in str(error)
+    assert "renegotiation" in told.what
+    assert told.step == 11
+    assert error.mend == told.mend
+    assert "first handshake" in told.mend
+    assert "renegotiation" in explain(TimeoutError("timed out"), trace).what
+
+
+@pytest.mark.parametrize("end", [end_by_alert, end_without_a_word])
+def test_who_never_asked_to_renegotiate_is_not_told_of_so(world: World, end: Callable[[Pair], None]) -> None:
+    pair = shaken(world, TLS12)
+    end(pair)
+    assert "renegotiation" not in str(pair.client.error)
 
 
 def test_a_wish_to_renegotiate_has_no_body(world: World) -> None:

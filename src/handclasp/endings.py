@@ -8,6 +8,8 @@ from handclasp.errors import HandclaspError, UsageError
 from handclasp.wire.iana import AlertDescription
 
 __all__ = [
+    "DECLINED",
+    "ONE_HANDSHAKE",
     "AlreadyStarted",
     "ConnectionClosed",
     "DeliveryUncertain",
@@ -20,16 +22,31 @@ __all__ = [
 ]
 
 
+DECLINED = (
+    "Before, it asked for a second handshake on the connection (renegotiation), which is never made here; a server of "
+    "TLS 1.2 asks so where a page needs the client's certificate."
+)
+ONE_HANDSHAKE = (
+    "Have the server ask for the certificate in the first handshake (IIS: clientcertnegotiation=enable; Apache httpd: "
+    "SSLVerifyClient for the whole host and not for a directory), or speak TLS 1.3 with it."
+)
+
+
 class PeerAlert(HandclaspError):
     """The peer ended the connection by an alert; `description` is its reason (RFC 8446, 6.2)."""
 
     section = "RFC 8446, 6.2"
 
-    def __init__(self, description: AlertDescription, during_handshake: bool) -> None:
+    def __init__(self, description: AlertDescription, during_handshake: bool, declined: bool = False) -> None:
         self.description = self.alert = description
         self.during_handshake = during_handshake
+        self.declined = declined
+        """Whether it had asked for a renegotiation, which we declined."""
         when = "during the handshake" if during_handshake else "after the handshake"
-        super().__init__(f"The peer ended the connection {when} with the alert {description}.")
+        why = f" {DECLINED}" if declined else ""
+        super().__init__(f"The peer ended the connection {when} with the alert {description}.{why}")
+        if declined:
+            self.mend = ONE_HANDSHAKE
 
 
 class Truncated(HandclaspError, ConnectionResetError):
@@ -41,9 +58,13 @@ class Truncated(HandclaspError, ConnectionResetError):
     section = "RFC 8446, 6.1"
     mend = "Look into the peer's log; a firewall or load balancer may have cut the connection."
 
-    def __init__(self, message: str = "") -> None:
-        super().__init__(message)
+    def __init__(self, message: str = "", declined: bool = False) -> None:
+        super().__init__(f"{message} {DECLINED}" if declined else message)
         self.errno = errno.ECONNRESET
+        self.declined = declined
+        """Whether the peer had asked for a renegotiation, which we declined."""
+        if declined:
+            self.mend = ONE_HANDSHAKE
 
 
 class DeliveryUncertain(HandclaspError, ConnectionError):

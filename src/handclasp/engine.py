@@ -64,6 +64,8 @@ ALERT, CHANGE_CIPHER_SPEC_TYPE = int(ContentType.ALERT), int(ContentType.CHANGE_
 
 KEY_UPDATES = "KeyUpdates without data between them, theirs or ours"
 
+WISHES = "wishes to renegotiate"
+
 
 class Engine:
     """The inside of one connection; see `Connection` for what callers do with it."""
@@ -251,7 +253,7 @@ class Engine:
             self._drop_keys_when_over()
         if not self._peer_closed:
             when = "before the handshake was done" if self.established is None else "without close_notify"
-            raise Truncated(f"The connection ended {when}; data may be missing.")
+            raise Truncated(f"The connection ended {when}; data may be missing.", WISHES in self._counts)
 
     def _pump(self) -> None:
         """Handle all that is there, until a question waits or bytes run out."""
@@ -352,7 +354,7 @@ class Engine:
         if harmless:  # TLS 1.3 reads no levels (RFC 8446, 6)
             self._count("warning alerts", self._config.limits.warning_alerts)
             return
-        raise PeerAlert(description, self.established is None)
+        raise PeerAlert(description, self.established is None, WISHES in self._counts)
 
     def _on_close_notify(self) -> None:
         if self.established is None:
@@ -401,7 +403,7 @@ class Engine:
             raise UnexpectedMessage(f"{_name(raw)} came after the handshake.")
         if self.role == "client":
             HelloRequest.parse(raw)
-        self._count("wishes to renegotiate", self._config.limits.warning_alerts)
+        self._count(WISHES, self._config.limits.warning_alerts)
         if not self._write_closed:
             self._send_alert(AlertLevel.WARNING, AlertDescription.NO_RENEGOTIATION)
 

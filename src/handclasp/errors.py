@@ -15,6 +15,8 @@ from copy import copy
 from traceback import walk_tb
 from typing import Any
 
+from handclasp.text import printable
+
 __all__ = ["ConfigError", "HandclaspError", "PeerError", "UsageError", "anew", "empty_frames"]
 
 
@@ -34,7 +36,8 @@ class HandclaspError(OSError):
     step: int | None = None
 
     def __init__(self, message: str = "") -> None:
-        super().__init__(message)  # one argument: of two, OSError would make errno and strerror
+        # One argument: of two, OSError would make errno and strerror. A peer may have chosen words in it.
+        super().__init__(printable(message))
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Copied and pickled by what it holds, whatever arguments its class is made with."""

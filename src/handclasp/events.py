@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from handclasp.handshake.established import Established
 from handclasp.questions import Question
 from handclasp.sessions import Session
+from handclasp.text import in_a_line
 
 __all__ = ["Asked", "DataReceived", "Event", "HandshakeCompleted", "PeerClosed", "TicketReceived"]
 
@@ -16,6 +17,8 @@ class HandshakeCompleted:
     """The session is established; data may go both ways."""
 
     session: Established
+
+    __repr__ = in_a_line
 
 
 @dataclass(slots=True)
@@ -34,12 +37,16 @@ class Asked:
 
     question: Question
 
+    __repr__ = in_a_line
+
 
 @dataclass(frozen=True, slots=True)
 class TicketReceived:
     """The server gave a ticket; the session resumes a later connection."""
 
     session: Session
+
+    __repr__ = in_a_line
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+from handclasp.text import in_a_line
 from handclasp.wire.iana import AlertDescription, AlertLevel, ProtocolVersion
 from handclasp.wire.messages import HandshakeMessage
 
@@ -45,6 +46,8 @@ class Started:
     role: Role
     server_name: str | None
 
+    __repr__ = in_a_line
+
 
 @dataclass(frozen=True, slots=True)
 class MessageSeen:
@@ -54,6 +57,8 @@ class MessageSeen:
     message: HandshakeMessage
     version: ProtocolVersion | None
     """The version agreed on when it was seen; None before there was one."""
+
+    __repr__ = in_a_line
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +93,8 @@ class Choice:
     taken: object
     why: str
 
+    __repr__ = in_a_line
+
 
 @dataclass(frozen=True, slots=True)
 class SecretMade:
@@ -96,6 +103,8 @@ class SecretMade:
     label: str
     client_random: bytes
     secret: bytes = field(repr=False)
+
+    __repr__ = in_a_line
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,12 +125,16 @@ class Checked:
     passed: bool
     why: str
 
+    __repr__ = in_a_line
+
 
 @dataclass(frozen=True, slots=True)
 class PeerChecked:
     """The peer's certificates were judged; None where the judge left no report."""
 
     report: Report | None
+
+    __repr__ = in_a_line
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +151,8 @@ class Failed:
 
     error: Exception
     by_peer: bool
+
+    __repr__ = in_a_line
 
 
 @dataclass(frozen=True, slots=True)

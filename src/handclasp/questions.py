@@ -16,6 +16,7 @@ from datetime import datetime
 from handclasp.errors import UsageError
 from handclasp.facts import Role
 from handclasp.sessions import Session
+from handclasp.text import in_a_line
 from handclasp.wire.extensions import OidFilter
 from handclasp.wire.iana import NamedGroup, ProtocolVersion, SignatureScheme
 from handclasp.x509.identity import Identity
@@ -65,6 +66,8 @@ class ChooseCertificate:
     groups: tuple[NamedGroup, ...] = ()
     """TLS 1.2: the client's groups; an ECDSA key has to be on a curve of theirs (RFC 8422, 5.3). Empty: on any."""
 
+    __repr__ = in_a_line
+
     def check(self, answer: object) -> None:
         """Raises `WrongAnswer` for what is no answer."""
         if answer is not None and not isinstance(answer, Identity):
@@ -78,6 +81,8 @@ class Sign:
     identity: Identity
     scheme: SignatureScheme
     content: bytes = field(repr=False)
+
+    __repr__ = in_a_line
 
     def check(self, answer: object) -> None:
         """Raises `WrongAnswer` for what is no answer."""
@@ -105,6 +110,8 @@ class VerifyPeer:
 
     Asked before a client says hello, and before a server takes a session: one that is refused is not resumed."""
 
+    __repr__ = in_a_line
+
     def check(self, answer: object) -> None:
         """Raises the error of a report that refuses, and `WrongAnswer` for what is no report on this peer."""
         if not isinstance(answer, Report):
@@ -120,6 +127,8 @@ class ChooseALPN:
     """Which of the client's protocols do we speak? Answer: one of `offered`, or None (RFC 7301, 3.2)."""
 
     offered: tuple[str, ...]
+
+    __repr__ = in_a_line
 
     def check(self, answer: object) -> None:
         """Raises `WrongAnswer` for what is no answer."""
@@ -141,6 +150,8 @@ class FindSession:
     scope: bytes = b""
     """A client's `Session.scope`: stands for server, port, and what else a session has to have been made with."""
 
+    __repr__ = in_a_line
+
     def check(self, answer: object) -> None:
         """Raises `WrongAnswer` for what is no answer."""
         _check_session(self, answer)
@@ -157,6 +168,8 @@ class KeepSession:
     server_name: str | None
     session_id: bytes | None
 
+    __repr__ = in_a_line
+
     def check(self, answer: object) -> None:
         """Anything will do."""
 
@@ -167,6 +180,8 @@ class SealTicket:
 
     session: Session
     now_ms: int
+
+    __repr__ = in_a_line
 
     def check(self, answer: object) -> None:
         """Raises `WrongAnswer` for what is no answer."""
@@ -180,6 +195,8 @@ class OpenTicket:
 
     ticket: bytes = field(repr=False)
     now_ms: int
+
+    __repr__ = in_a_line
 
     def check(self, answer: object) -> None:
         """Raises `WrongAnswer` for what is no answer."""

@@ -18,6 +18,7 @@ from typing import Annotated, Any, Self
 
 from handclasp.crypto.ticket_keys import NONCE_SIZE, Ratchet, TicketKey
 from handclasp.errors import ConfigError, anew
+from handclasp.text import in_a_line
 from handclasp.wire.codec import U8, U16, U24, U32, U64, DecodeError, Opaque, Struct, Vector
 from handclasp.wire.iana import CipherSuite, ProtocolVersion
 from handclasp.x509.keys import KeyFilePolicy, read_key_file
@@ -67,6 +68,8 @@ class Session(Struct):
     """The ticket that names this session."""
     session_id: bytes = field(default=b"", repr=False, metadata={"off_wire": True})
     """Its session ID, in TLS 1.2 without a ticket."""
+
+    __repr__ = in_a_line
 
     def is_fresh(self, now_ms: int) -> bool:
         """Whether the session may still be used at this time, in milliseconds since 1970.

@@ -14,6 +14,7 @@ from types import MappingProxyType
 
 from handclasp.explain.authority import name_text
 from handclasp.facts import (
+    AlertSeen,
     Checked,
     Choice,
     Fact,
@@ -24,6 +25,7 @@ from handclasp.facts import (
     SecretMade,
     Started,
 )
+from handclasp.text import printable
 from handclasp.wire.codec import DecodeError
 from handclasp.wire.extensions import (
     ALPN,
@@ -38,6 +40,7 @@ from handclasp.wire.extensions import (
     SupportedVersionsServerHello,
     find,
 )
+from handclasp.wire.iana import AlertDescription
 from handclasp.wire.messages import (
     Certificate,
     CertificateRequest,
@@ -121,6 +124,8 @@ class StepTrace:
         """What the client's hello offers, in words, by kind."""
         self.why_none = ""
         """Why we, a client that was asked for a certificate, showed none; else empty."""
+        self.declined = False
+        """Whether the peer asked for a renegotiation, which was declined."""
         self._on_step = on_step
         self._resumed = False
 
@@ -142,6 +147,8 @@ class StepTrace:
         elif isinstance(fact, Checked):
             if fact.what == "Finished":
                 self._add(21 if self.role == "client" else 20, fact.why)
+        elif isinstance(fact, AlertSeen):
+            self.declined |= (fact.direction, fact.description) == ("sent", AlertDescription.NO_RENEGOTIATION)
         elif isinstance(fact, Finish):
             self._add(22, f"{fact.version}, {'resumed' if fact.resumed else 'new'}")
 
@@ -156,7 +163,7 @@ class StepTrace:
 
     def _add(self, number: int, decision: str, message: HandshakeMessage | None = None) -> None:
         party, title = STEPS[number]
-        step = Step(number, party, title, decision, len(message.raw) if message is not None else 0)
+        step = Step(number, party, title, printable(decision), len(message.raw) if message is not None else 0)
         self.steps.append(step)
         if self._on_step is not None:
             self._on_step(step)

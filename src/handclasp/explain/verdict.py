@@ -6,10 +6,11 @@ import errno
 import socket
 from dataclasses import dataclass, replace
 
-from handclasp.endings import PeerAlert, Truncated
+from handclasp.endings import DECLINED, ONE_HANDSHAKE, PeerAlert, Truncated
 from handclasp.errors import HandclaspError, PeerError
 from handclasp.explain.steps import STEPS, StepTrace
 from handclasp.facts import Role
+from handclasp.text import printable
 from handclasp.wire.iana import AlertDescription as A
 
 __all__ = ["Explanation", "explain"]
@@ -111,6 +112,10 @@ class Explanation:
     side: Role | None = None
     """Whether it was the client or the server that refused; None where neither did, or it is not known."""
 
+    def __post_init__(self) -> None:
+        for name in ("what", "mend"):  # a peer, or its certificate, may have chosen words in them
+            object.__setattr__(self, name, printable(getattr(self, name)))
+
     def __str__(self) -> str:
         where = "" if self.step is None else f" at step {self.step} ({STEPS[self.step][0]} {STEPS[self.step][1]})"
         return f"Refused by {self.refused_by}{where}: {self.what} {self.mend}".strip()
@@ -140,6 +145,11 @@ def explain(error: BaseException, trace: StepTrace | None = None) -> Explanation
 
 def _explain(error: BaseException, role: Role, trace: StepTrace | None) -> Explanation:
     reached = _reached(trace)
+    if isinstance(error, PeerAlert | Truncated) and error.declined:
+        # It wanted what belongs to step 11: the client's certificate, most likely.
+        alert = str(error.description) if isinstance(error, PeerAlert) else None
+        step = 11 if role == "client" else reached
+        return Explanation(step, "the peer", str(error), error.mend or "", "RFC 5246, 7.4.1.1", alert)
     if isinstance(error, PeerAlert):
         return _explain_alert(error, role, trace)
     if isinstance(error, PeerError):
@@ -154,6 +164,9 @@ def _explain(error: BaseException, role: Role, trace: StepTrace | None) -> Expla
         return Explanation(reached, "us", str(error), error.mend or OUR_OWN, "", None)
     if isinstance(error, OSError):
         who, what, mend = _explain_os_error(error)
+        if trace is not None and trace.declined:
+            step, what = 11 if role == "client" else reached, f"{what} {DECLINED}"
+            return Explanation(step, who, what, ONE_HANDSHAKE, "RFC 5246, 7.4.1.1", None)
         return Explanation(reached or 1, who, what, mend, "", None)
     return Explanation(reached, "us", f"{type(error).__name__}: {error}", BUG, "", None)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NoReturn, Protocol
 
 from handclasp.pickling import refuse_copies
+from handclasp.text import in_a_line
 from handclasp.wire.iana import CipherSuite, NamedGroup, ProtocolVersion, SignatureScheme
 
 if TYPE_CHECKING:
@@ -72,6 +73,8 @@ class Established:
     """TLS 1.2: the ID under which the server keeps the session; empty where it does not."""
     finished_bytes: bytes = field(default=b"", repr=False)
     """TLS 1.2: the first Finished, which is tls-unique (RFC 5929, 3); empty where it may not be (RFC 7627, 1)."""
+
+    __repr__ = in_a_line
 
     def __reduce__(self) -> NoReturn:
         refuse_copies(self)

@@ -7,12 +7,17 @@ from enum import Enum
 from typing import Any, NamedTuple
 
 from handclasp.errors import anew
+from handclasp.text import in_a_line, printable
 from handclasp.wire.iana import AlertDescription
 from handclasp.x509.certificate import Certificate
 from handclasp.x509.errors import CertificateError
 from handclasp.x509.names import Identities
 
 __all__ = ["Check", "Fetched", "PathTried", "Report", "Verdict"]
+
+
+NAME, CELL = 56, 40
+"""Characters of a name in a line, and of a cell in a table."""
 
 
 class Verdict(Enum):
@@ -66,6 +71,8 @@ class PathTried:
     unsettled: tuple[tuple[Certificate, Certificate], ...] = ()
     """Certificates of which no source told whether they were revoked, each with its issuer."""
 
+    __repr__ = in_a_line
+
     def __post_init__(self) -> None:
         _without_frames(self.error)
 
@@ -87,6 +94,8 @@ class Fetched:
     url: str
     error: str | None
     """Why it did not come, or was of no use; None where it was."""
+
+    __repr__ = in_a_line
 
     def to_dict(self) -> dict[str, str | None]:
         """For JSON."""
@@ -113,6 +122,24 @@ class Report:
 
     def __post_init__(self) -> None:
         _without_frames(self.error)
+
+    def __repr__(self) -> str:
+        who = "nothing that can be read" if self.leaf is None else cut(self.leaf.subject_text, NAME)
+        verdict = "accepted" if self.error is None else f"refused ({type(self.error).__name__})"
+        return f"<Report: {who} {verdict}, {len(self.checks)} checks>"
+
+    def __str__(self) -> str:
+        """A table of the checks, and the verdict below it."""
+        rows = [("check", "verdict", "certificate", "expected", "presented")]
+        rows += [(one.name, one.verdict.value, one.subject, one.expected, one.presented) for one in self.checks]
+        cells = [[cut(cell, CELL) for cell in row] for row in rows]
+        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+        lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in cells]
+        if self.error is None:
+            lines.append(printable("accepted: " + " < ".join(one.subject_text for one in self.path or ())))
+        else:
+            lines.append(printable(f"refused: {self.error} {self.error.mend or ''}".strip()))
+        return "\n".join(lines)
 
     @property
     def accepted(self) -> bool:
@@ -144,6 +171,12 @@ class Report:
                 "alert": str(AlertDescription(error.alert)),
             },
         }
+
+
+def cut(text: str, width: int) -> str:
+    """As much of a text as a cell holds, printable."""
+    text = printable(text[: width + 1])
+    return text if len(text) <= width else f"{text[: width - 1]}…"
 
 
 def _without_frames(error: CertificateError | None) -> None:

@@ -5,22 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from itertools import islice
 
+from handclasp.text import printable
+
 __all__ = ["listed", "printable", "shortened"]
 
 LONGEST = 256
 """Characters of one name that are shown."""
 MOST = 8
 """Names of one list that are shown."""
-
-
-def printable(text: str) -> str:
-    r"""With what does not print, such as a line's end, as RFC 4514, 2.4 escapes it: its bytes as \xx."""
-    if text.isprintable():
-        return text
-    return "".join(
-        one if one.isprintable() else "".join(f"\\{byte:02x}" for byte in one.encode(errors="surrogatepass"))
-        for one in text
-    )
 
 
 def shortened(text: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from handclasp.cli.places import GRACE, Limits, Place, Places, Stage
+from handclasp.cli.places import GRACE, PATIENCE, Limits, Place, Places, Stage
 from handclasp.errors import UsageError
 from handclasp.explain import Step
 
@@ -88,20 +88,45 @@ def test_who_takes_an_answer_makes_no_room(made: list[Server]) -> None:
     busy = server.come()
     assert busy is not None
     busy.enter(Stage.ANSWER)
-    server.now += 100
-    assert server.come() is None
+    for _ in range(100):
+        server.now += GRACE / 2
+        busy.move()
+        assert server.come() is None
     server.places.release(busy)
     assert server.come() is not None
 
 
+@pytest.mark.parametrize("says_more", [False, True])
+def test_who_takes_no_more_of_an_answer_makes_room(made: list[Server], says_more: bool) -> None:
+    """Saying more without taking any is no help."""
+    server = serve(made, max_per_address=2)
+    taking, stalled = server.come(), server.come()
+    assert taking is not None
+    assert stalled is not None
+    for one in (taking, stalled):
+        one.enter(Stage.ANSWER)
+    if says_more:
+        server.client_of(stalled).send(b"more")
+    server.now += GRACE
+    taking.move()
+    assert server.come() is not None
+    assert stalled.ended
+    assert not taking.ended
+
+
 def test_who_waits_for_us_makes_no_room(made: list[Server]) -> None:
-    """Its bytes are there, and the server has yet to read them."""
+    """Its bytes are there, and the server has yet to read them; but not for ever, for it may take none of ours."""
     server = serve(made, max_handshakes=1)
     first = server.come()
     assert first is not None
     server.client_of(first).send(b"hello")
     assert server.come() is None
+    server.now += PATIENCE - 0.1
+    assert server.come() is None
     assert not first.ended
+    server.now += 0.1
+    assert server.come() is not None
+    assert first.ended
 
 
 @pytest.mark.parametrize(
@@ -131,6 +156,17 @@ def test_of_a_full_server_the_address_with_the_most_makes_room(made: list[Server
     assert server.come("203.0.113.1") is not None
     assert [one is not None and bool(one.ended) for one in few + many] == [False, False, True, False, False, False]
     assert len(server.places) == 6
+
+
+def test_where_the_address_with_the_most_is_busy_the_next_one_makes_room(made: list[Server]) -> None:
+    server = serve(made, max_connections=5)
+    many = [server.come("198.51.100.1") for _ in range(3)]
+    few = [server.come("192.0.2.1") for _ in range(2)]
+    for one in many:
+        assert one is not None
+        one.enter(Stage.ANSWER)
+    assert server.come("203.0.113.1") is not None
+    assert [one is not None and bool(one.ended) for one in many + few] == [False, False, False, True, False]
 
 
 def test_a_full_server_of_busy_clients_refuses_the_newest(made: list[Server]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import socket
@@ -16,7 +17,7 @@ from tests.conftest import World
 
 import handclasp
 from handclasp.cli import folder as folders
-from handclasp.cli import serve
+from handclasp.cli import places, serve
 from handclasp.cli.folder import Folder
 from handclasp.cli.pages import files_of
 from handclasp.cli.places import Limits
@@ -109,6 +110,26 @@ def test_a_request_that_drips_has_the_same_deadline(world: World) -> None:
                 except TimeoutError:
                     continue
         assert sent < 1 << 16
+
+
+def test_clients_that_take_no_answer_keep_nobody_waiting(
+    world: World, site: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They asked for more than fits on the way to them, and read none of it."""
+    monkeypatch.setattr(places, "GRACE", 0.05)
+    with (site / "large").open("wb") as large:
+        large.truncate(1 << 26)
+    with opened(site) as folder, serving(world, files_of(folder), max_connections=3) as server, ExitStack() as held:
+        for _ in range(3):
+            tls = server.connect()
+            held.callback(tls.abort)
+            tls.sendall(b"GET /large HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert tls.recv(4) == b"HTTP"
+        answers: list[bytes] = []
+        while not answers:  # it is refused until one of them has taken nothing for so long
+            with contextlib.suppress(OSError):
+                answers.append(server.get("/page.txt")[2])
+        assert answers == [b"a page"]
 
 
 def test_many_requests_come_over_one_connection(world: World) -> None:

@@ -94,6 +94,21 @@ def serving(world: World, handler: Any, **changes: object) -> Iterator[int]:
         thread.join(20)
 
 
+@pytest.mark.parametrize("said", ["GET /{} HTTP/1.1\r\n\r\n", "{}", "EHLO {}\r\n"])
+def test_what_is_no_tls_is_escaped_in_the_server_s_log(
+    world: World, capfd: pytest.CaptureFixture[str], said: str
+) -> None:
+    with serving(world, serve.Status) as port, socket.create_connection(("127.0.0.1", port)) as sock:
+        sock.sendall(said.format(EVIL).encode())
+        sock.shutdown(socket.SHUT_WR)
+        while sock.recv(4096):
+            pass
+    printed = capfd.readouterr().err
+    assert [one for one in printed if not one.isprintable() and one != "\n"] == []
+    assert not any(line.lstrip().startswith("FORGED") for line in printed.splitlines())
+    assert "failed" in printed
+
+
 @pytest.mark.parametrize("field", ["server name", "protocol"])
 def test_a_client_s_hello_is_escaped_in_the_server_s_log(
     world: World, capfd: pytest.CaptureFixture[str], field: str

@@ -21,8 +21,8 @@ from handclasp.x509.text import printable
 
 __all__ = ["Echo", "Status", "files_of"]
 
-PIECE = 1 << 16
-"""Bytes of a file that are sent at a time."""
+PIECE = 1 << 14
+"""Bytes of a file that are sent at a time, those of one record."""
 INDEXES = ("index.html", "index.htm")
 
 
@@ -145,6 +145,7 @@ class Files(Timed, SimpleHTTPRequestHandler):
             if not piece:
                 raise FileChanged("a file became shorter while it was sent")
             outputfile.write(piece)
+            self.place.move()
             left -= len(piece)
 
     def _file_head(self, file: IO[bytes], name: str) -> IO[bytes] | None:

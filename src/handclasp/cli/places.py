@@ -21,6 +21,8 @@ MOST = 86400
 """Of each limit."""
 GRACE = 1.0
 """Seconds in which nobody who has said something makes room for another."""
+PATIENCE = 5.0
+"""Seconds in which nobody does whose bytes we have yet to read: we may be slow, or it takes none of ours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,15 +72,22 @@ class Place:
     stage: Stage = Stage.HANDSHAKE
     since: float = field(init=False)
     """When the stage began."""
+    moved: float = field(init=False)
+    """When the client last did what it has to do in this stage."""
     ended: str = ""
     """Why it was ended, where the server did that."""
 
     def __post_init__(self) -> None:
-        self.since = self.clock()
+        self.since = self.moved = self.clock()
 
     def enter(self, stage: Stage) -> None:
         """The connection is in another stage now, or in the same anew."""
-        self.stage, self.since = stage, self.clock()
+        self.stage = stage
+        self.since = self.moved = self.clock()
+
+    def move(self) -> None:
+        """The client took another piece of the answer."""
+        self.moved = self.clock()
 
     @property
     def seconds(self) -> float:
@@ -99,9 +108,10 @@ class Place:
 class Places:
     """All connections of a server.
 
-    One more than an address may have takes the place of that address's slowest: one that waits for its client, those
-    first that never said anything, and of these the oldest. Where all are full, the address that holds the most makes
-    room. Where nobody waits, the newest is refused: whom we keep waiting ourselves is not slow.
+    One more than an address may have takes the place of that address's slowest: one that waits for its client to say
+    something or to take its answer, those first that never said anything, and of these the one that has waited longest.
+    Where all are full, the address that holds the most makes room. Where nobody waits, the newest is refused: whom we
+    keep waiting ourselves is not slow.
     """
 
     def __init__(self, limits: Limits, clock: Callable[[], float] = time.monotonic) -> None:
@@ -124,7 +134,7 @@ class Places:
                 return None
             if len(own) >= self.limits.max_per_address and not self._end_slowest(own):
                 return None
-            if len(self) >= self.limits.max_connections and not self._end_slowest(self._largest()):
+            if len(self) >= self.limits.max_connections and not self._end_one():
                 return None
             place = Place(sock, group, self.limits, self._clock)
             self._groups.setdefault(group, {})[place] = None
@@ -133,7 +143,7 @@ class Places:
     def make_room(self) -> bool:
         """End one connection of the address that has the most; False where nobody waits."""
         with self._lock:
-            return self._end_slowest(self._largest())
+            return self._end_one()
 
     def release(self, place: Place) -> None:
         """A connection is over."""
@@ -148,17 +158,19 @@ class Places:
             for one in late:
                 self._end(one, f"{one.stage.value} took longer than {one.seconds:g} seconds")
 
-    def _largest(self) -> Iterable[Place]:
-        return max(self._groups.values(), key=len, default={})
+    def _end_one(self) -> bool:
+        """Of the address that has the most, or of the next one where nobody there waits."""
+        return any(map(self._end_slowest, sorted(self._groups.values(), key=len, reverse=True)))
 
     def _end_slowest(self, places: Iterable[Place]) -> bool:
         now = self._clock()
-        waiting = [one for one in places if one.silent or (one.stage is not Stage.ANSWER and now - one.since >= GRACE)]
-        heard = _with_something_to_read(waiting)
-        waiting = [one for one in waiting if one not in heard]
-        if not waiting:
+        waiting = [one for one in places if one.silent or now - one.moved >= GRACE]
+        perhaps = [one for one in waiting if one.stage is not Stage.ANSWER and now - one.moved < PATIENCE]
+        heard = _with_something_to_read(perhaps)
+        slow = [one for one in waiting if one not in heard]
+        if not slow:
             return False
-        self._end(min(waiting, key=lambda one: (not one.silent, one.since)), "its place was needed for another client")
+        self._end(min(slow, key=lambda one: (not one.silent, one.moved)), "its place was needed for another client")
         return True
 
     def _end(self, place: Place, why: str) -> None:

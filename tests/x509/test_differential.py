@@ -21,7 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.x509.chains import HOST, KEYS, NOW, Link, Made, leaf, make_chain
 
-from handclasp.x509 import DEFAULT, WEB, Purpose, TrustStore, VerificationPolicy, verify
+from handclasp.x509 import DEFAULT, RFC5280, WEB, Purpose, TrustStore, VerificationPolicy, verify
 
 OURS_FOR_PYCA = replace(WEB, common_name_in_san=False)
 
@@ -42,7 +42,7 @@ def pyca(made: Made) -> bool:
     return True
 
 
-def openssl(made: Made, folder: Path) -> bool:
+def openssl(made: Made, folder: Path, *more: str) -> bool:
     for name, ders in (("leaf", made.chain[:1]), ("pool", made.chain[1:]), ("root", (made.root,))):
         pems = (x509.load_der_x509_certificate(der) for der in ders)
         (folder / f"{name}.pem").write_bytes(b"".join(one.public_bytes(Encoding.PEM) for one in pems))
@@ -50,7 +50,7 @@ def openssl(made: Made, folder: Path) -> bool:
     command += ["-verify_hostname", HOST, "-no-CApath", "-no-CAstore", "-CAfile", "root.pem", "-verify_depth", "8"]
     if len(made.chain) > 1:
         command += ["-untrusted", "pool.pem"]
-    done = subprocess.run([*command, "leaf.pem"], cwd=folder, capture_output=True, check=False, timeout=30)
+    done = subprocess.run([*command, *more, "leaf.pem"], cwd=folder, capture_output=True, check=False, timeout=30)
     return done.returncode == 0
 
 
@@ -79,6 +79,11 @@ STRICTER_THAN_PYCA = [
     ),
     Reason("a weak key is refused in a leaf too", lambda made: weak(made.links[0]), (leaf(key="k1"), Link())),
     Reason(
+        "CA/Browser BR, 6.1.5: an RSA modulus is of whole bytes",
+        lambda made: any(link.key == "rsa2055" for link in made.links),
+        (leaf(key="rsa2055"), Link()),
+    ),
+    Reason(
         "CA/Browser BR, 7.1.3.1: a key is one of RSA, P-256, P-384 or P-521 in a leaf too",
         lambda made: made.links[0].key == "ed25519",
         (leaf(key="ed25519"), Link()),
@@ -106,6 +111,14 @@ WIDER_THAN_OPENSSL = [
         "every authority of a name is tried, and its own issuer's name does not end a path (RFC 5280, 6.1)",
         lambda made: has(made, lambda link: link.self_issued) and not all(link.identifiers for link in made.links),
         (leaf(), Link(), Link(self_issued=True, identifiers=False)),
+    ),
+]
+WIDER_THAN_STRICT_OPENSSL = [
+    *WIDER_THAN_OPENSSL,
+    Reason(
+        "RFC 5280, 4.2.1.9: an authority that is shown as a server does not have to sign certificates",
+        lambda made: made.links[0].ca is True,
+        (leaf(ca=True), Link()),
     ),
 ]
 STRICTER_THAN_OPENSSL = [
@@ -224,8 +237,17 @@ def test_we_judge_as_openssl_does_but_where_we_say_so(folder: Path, made: Made) 
     assert verdict == theirs or any(reason.is_in(made) for reason in reasons)
 
 
+@given(made=chains())
+@settings(max_examples=150, deadline=None)
+def test_the_profile_rfc5280_refuses_what_openssl_refuses_when_it_is_strict(folder: Path, made: Made) -> None:
+    strict = openssl(made, folder, "-x509_strict")
+    assert strict or not ours(made, RFC5280) or any(reason.is_in(made) for reason in WIDER_THAN_STRICT_OPENSSL)
+
+
 def test_a_chain_without_fault_is_good_for_all(folder: Path) -> None:
     made = make_chain(leaf(), Link(), Link())
     assert ours(made, WEB)
     assert pyca(made)
     assert openssl(made, folder)
+    assert openssl(made, folder, "-x509_strict")
+    assert ours(made, RFC5280)

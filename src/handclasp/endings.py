@@ -78,7 +78,7 @@ class DeliveryWarning(RuntimeWarning):
 
 
 class ConnectionClosed(UsageError):
-    """Something was to be sent after we had closed our side."""
+    """Something was to be sent, or read, after we had closed our side."""
 
 
 class HandshakePending(UsageError):

@@ -322,3 +322,20 @@ def test_detaching_gives_the_descriptor_and_says_nothing(world: World) -> None:
             assert raw.recv(1000)
         assert read_to_end(server) == (0, "Truncated")
         server.abort()
+
+
+def test_a_reader_whose_connection_is_closed_has_not_seen_its_end(world: World) -> None:
+    with over_tcp(world) as (client, server):
+        client.settimeout(None)
+        reading = Working(client.recv)
+        while not client._reading.locked():
+            pass
+        client.settimeout(0.2)
+        client.close()
+        with pytest.raises(OSError):
+            reading.result()
+        with pytest.raises(handclasp.UsageError):
+            client.recv()
+        with pytest.raises(handclasp.UsageError):
+            client.sendall(b"x")
+        server.abort()

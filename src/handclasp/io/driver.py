@@ -51,13 +51,14 @@ class Driver:
     def _receive(self, deadline: Deadline, fresh: bool, size: int = 0) -> None:
         """Wait for bytes and let the engine have them; what waits to go out goes meanwhile."""
         transport = self._transport
-        while isinstance(transport, SocketTransport) and self._outgoing.stuck:
-            readable, writable = transport.wait(deadline)
-            fresh = False
-            if writable:
-                self._send_what_goes()
-            if readable:
-                break
+        if self._outgoing.waiting and isinstance(transport, SocketTransport):
+            while self._outgoing.stuck:
+                readable, writable = transport.wait(deadline)
+                fresh = False
+                if writable:
+                    self._send_what_goes()
+                if readable:
+                    break
         try:
             data = transport.receive(deadline, fresh, size)
         except ConnectionError:

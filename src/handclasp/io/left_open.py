@@ -12,12 +12,13 @@ import threading
 import warnings
 import weakref
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
-from handclasp.endings import DeliveryWarning
+from handclasp.endings import DeliveryUncertain, DeliveryWarning
 from handclasp.io.closing import Farewell, finish, wait_for_any
 
-__all__ = ["Generation", "forget", "later", "register"]
+__all__ = ["Generation", "forget", "in_background", "later", "register"]
 
 MOST_AT_ONCE = 1024
 """Ends that are waited for at a time; one more, and the oldest is over."""
@@ -65,6 +66,24 @@ def later(farewell: Farewell) -> None:
             return
     finish([farewell])
     _warn(farewell)
+
+
+def in_background(end: Callable[[], DeliveryUncertain | None]) -> None:
+    """See to an end that can only be waited for, in a thread of its own, and warn where something was lost."""
+
+    def run() -> None:
+        error: OSError | None
+        try:
+            error = end()
+        except OSError as problem:  # what carries the bytes was closed by somebody else
+            error = problem
+        if error is not None:
+            warnings.warn(str(error), DeliveryWarning, stacklevel=2)
+
+    try:
+        threading.Thread(target=run, name="handclasp-closing").start()
+    except RuntimeError:  # the interpreter is ending
+        run()
 
 
 def _work() -> None:

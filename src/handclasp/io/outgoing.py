@@ -62,15 +62,17 @@ class Outgoing:
 
         `fresh`: the call has not waited yet, so that the socket's own timeout holds for the first wait.
         """
-        while self._queue:
-            take_turn(self._turn, deadline)
+        queue, turn = self._queue, self._turn
+        while queue:
+            if not turn.acquire(blocking=False):
+                take_turn(turn, deadline)
             try:
-                while self._queue:
-                    first = self._queue[0]
+                while queue:
+                    first = queue[0]
                     self._sent(first, self._transport.send(first, deadline, fresh))
                     fresh = False
             finally:
-                self._turn.release()
+                turn.release()
 
     def flush_some(self) -> None:
         """Send what goes without waiting. Another who is sending takes ours along."""

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NoReturn, Self
 
 from handclasp.connection import Connection
-from handclasp.endings import DeliveryUncertain, DeliveryWarning
+from handclasp.endings import ConnectionClosed, DeliveryUncertain, DeliveryWarning
 from handclasp.errors import PeerError, UsageError
 from handclasp.io import closing, left_open
 from handclasp.io.driver import Driver, QuestionUnanswered
@@ -199,17 +199,24 @@ class TlsSocket(Driver, SessionView, SocketShape):
     def _wait_for_data(self) -> bool:
         """Whether there is data, and not the end; the caller reads alone."""
         if self._ended:
-            return False
+            return self._at_the_end()
         deadline = self._deadline()
         fresh = self.connection.established is not None
-        self._shake_first(deadline)
+        if not fresh:
+            self._shake_first(deadline)
         while not self._received:
             if self._ended:
-                return False
+                return self._at_the_end()
             self._raise_if_failed()  # it came with data, which was read first
             self._receive(deadline, fresh)
             fresh = False
         return True
+
+    def _at_the_end(self) -> bool:
+        """False; a reader whose connection was closed by us has not seen the peer's end."""
+        if self._gone and not self.connection.peer_closed:
+            raise ConnectionClosed("The connection was closed before its data had come to an end.")
+        return False
 
     # Writing.
 
@@ -222,9 +229,11 @@ class TlsSocket(Driver, SessionView, SocketShape):
         _no_flags(flags)
         view = memoryview(data).cast("B")
         deadline = self._deadline()
-        take_turn(self._writing, deadline)
+        if not self._writing.acquire(blocking=False):
+            take_turn(self._writing, deadline)
         try:
-            self._shake_first(deadline)
+            if self.connection.established is None:
+                self._shake_first(deadline)
             for at in range(0, len(view), SEND_SIZE):
                 self._seal(view[at : at + SEND_SIZE])
                 self._flush(deadline, fresh=not at)
@@ -410,17 +419,19 @@ class TlsSocket(Driver, SessionView, SocketShape):
         if not self._started:
             self._sock.close()  # of this process: whoever has it from a fork goes on
             return None
-        farewell, error = closing.end(
-            self._transport,
-            self._outgoing,
-            control=self._trailing,
-            linger=linger,
-            patience=patience,
-            most=most,
-        )
-        if farewell is not None:
-            left_open.later(farewell)
-        return error
+
+        def end() -> DeliveryUncertain | None:
+            farewell, error = closing.end(
+                self._transport, self._outgoing, control=self._trailing, linger=linger, patience=patience, most=most
+            )
+            if farewell is not None:
+                left_open.later(farewell)
+            return error
+
+        if self._transport.gettimeout() != 0 or isinstance(self._transport, SocketTransport):
+            return end()
+        left_open.in_background(end)
+        return None
 
 
 def _no_flags(flags: int) -> None:

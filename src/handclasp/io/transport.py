@@ -63,15 +63,11 @@ def out_of_time(deadline: Deadline, what: str = "timed out") -> OSError:
 class SocketTransport:
     """A stream socket of the system's."""
 
-    can_poll = True
-    __slots__ = ("sock",)
+    __slots__ = ("gettimeout", "sock")
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
-
-    def gettimeout(self) -> float | None:
-        """Its timeout in seconds."""
-        return self.sock.gettimeout()
+        self.gettimeout = sock.gettimeout
 
     def receive(self, deadline: Deadline, fresh: bool, size: int = 0) -> bytes:
         """Some bytes, at most `size` where it is given, b"" at the end.
@@ -109,7 +105,6 @@ class SocketTransport:
 class StreamTransport:
     """Anything with `recv` and `sendall`, and `close`; `send`, `pending` and timeouts are used where there are any."""
 
-    can_poll = False
     __slots__ = ("sock",)
 
     def __init__(self, stream: Any) -> None:

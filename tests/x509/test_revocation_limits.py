@@ -139,3 +139,9 @@ def test_whether_a_signer_of_lists_was_revoked_is_not_asked_of_others_like_it(mo
     report = judge(leaf, *signers, lists=lists)
     assert type(report.error) is e.RevocationUnknown
     assert judged == signers[:1]
+
+
+def test_lists_of_a_key_that_is_gone_take_nothing_from_the_budget() -> None:
+    """As many as an authority made with its old key, in a folder beside those of the new one."""
+    old = [crl("Root", 9) for _ in range(DEFAULT.max_path_steps + 1)]
+    assert judge(certificate("Leaf", 1, NAMES), ROOT, lists=[*old, crl("Root", 0)]).accepted

@@ -30,9 +30,11 @@ class Others(NamedTuple):
     """Those of a name in canonical form."""
     ways: Callable[[Certificate], Iterable[Path]]
     """All paths from one of them to anchors, itself first; the signatures in them are good."""
+    spend: Callable[[], None]
+    """Counts one that may have signed a list, which takes work; raises `BudgetExceeded`."""
 
 
-NOBODY = Others(lambda _: (), lambda _: ())
+NOBODY = Others(lambda _: (), lambda _: (), lambda: None)
 
 
 def signers_of(
@@ -52,17 +54,21 @@ def signers_of(
         if one.subject_canonical == crl.issuer and has_signed(one, crl):
             yield one
     for one in others.named(crl.issuer):
-        if one not in path and _is_for_lists(one, crl):
+        if one not in path and _may_be_meant(one, crl):
+            others.spend()
+            if not has_signed(one, crl):
+                continue
             for way in others.ways(one):
                 if _is_apart(way, path, tainted) and _may_use_name(way, path[index], above) and vouches(way):
                     yield one
                     break
 
 
-def _is_for_lists(one: Certificate, crl: Crl) -> bool:
-    """Whether it signed the list, and says itself that it may: no path that is judged leads over it."""
+def _may_be_meant(one: Certificate, crl: Crl) -> bool:
+    """Whether it says itself that it may sign lists: no path that is judged leads over it."""
     try:
-        return one.extension(x509.KeyUsage) is not None and has_signed(one, crl)
+        usage, identifier = one.extension(x509.KeyUsage), crl.extension(x509.AuthorityKeyIdentifier)
+        return usage is not None and usage.crl_sign and bool(one.key_bytes) and is_meant(identifier, one)
     except MalformedCertificate:
         return False
 

@@ -9,7 +9,7 @@ A chain already judged is remembered until a date in it comes.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime
 from types import NoneType
@@ -170,7 +170,7 @@ def _judge(
             check_must_staple(findings, leaf, staple)
         pool = _by_name(chain[1:])
         others = Others(
-            lambda name: _counted(pool.get(name, ()), findings), lambda one: _extend((one,), pool, trust, findings)
+            lambda name: pool.get(name, ()), lambda one: _extend((one,), pool, trust, findings), findings.step
         )
         for path in _paths(leaf, pool, trust, findings):
             branch = findings.branch()
@@ -267,13 +267,6 @@ def _by_name(pool: tuple[Certificate, ...]) -> dict[tuple[Any, ...], list[Certif
         except MalformedCertificate:
             continue  # no path goes through what cannot be read
     return by_subject
-
-
-def _counted(candidates: Iterable[Certificate], findings: Findings) -> Iterator[Certificate]:
-    """Each candidate for the signer of a list is work, too."""
-    for one in candidates:
-        findings.step()
-        yield one
 
 
 def _extend(

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 from tests.x509.chains import DAY, HOST, NOW, key_of
@@ -145,3 +146,18 @@ def test_lists_of_a_key_that_is_gone_take_nothing_from_the_budget() -> None:
     """As many as an authority made with its old key, in a folder beside those of the new one."""
     old = [crl("Root", 9) for _ in range(DEFAULT.max_path_steps + 1)]
     assert judge(certificate("Leaf", 1, NAMES), ROOT, lists=[*old, crl("Root", 0)]).accepted
+
+
+def test_a_list_is_not_verified_by_a_key_of_any_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A peer's own certificate says that it signs lists, and a number without primes verifies as slowly as a key."""
+    made: list[object] = []
+    monkeypatch.setattr(Crl, "_verify", lambda _, key: made.append(key))
+    huge = rsa.RSAPublicNumbers(65537, (1 << 16384) - 1).public_key()
+    names = name_of("Lister"), name_of("Root")
+    builder = x509.CertificateBuilder(names[1], names[0], huge, 9, NOW - DAY, NOW + DAY)
+    der = builder.add_extension(SIGNS_LISTS, critical=True).sign(key_of(0), hashes.SHA256()).public_bytes(Encoding.DER)
+    place = [x509.DirectoryName(names[0])]
+    leaf = certificate("Leaf", 1, NAMES, x509.CRLDistributionPoints([x509.DistributionPoint(place, None, None, place)]))
+    report = judge(leaf, Certificate(der), lists=[crl("Lister", 9, indirect=True)])
+    assert type(report.error) is e.RevocationUnknown
+    assert made == []

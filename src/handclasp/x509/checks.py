@@ -136,6 +136,11 @@ class Findings:
         if self.budget.steps < 0:
             raise BudgetExceeded(f"Building a path takes more than {self.policy.max_path_steps} steps.")
 
+    def affords(self, signer: Certificate) -> bool:
+        """Count one that may have signed a list; whether its key costs no more than it may. Raises `BudgetExceeded`."""
+        self.step()
+        return not _is_costly(signer.public_key, self.policy)
+
     def compare(self) -> None:
         """Count one name held against a constraint; raises `BudgetExceeded`."""
         self.budget.names -= 1

@@ -30,11 +30,11 @@ class Others(NamedTuple):
     """Those of a name in canonical form."""
     ways: Callable[[Certificate], Iterable[Path]]
     """All paths from one of them to anchors, itself first; the signatures in them are good."""
-    spend: Callable[[], None]
-    """Counts one that may have signed a list, which takes work; raises `BudgetExceeded`."""
+    affords: Callable[[Certificate], bool]
+    """Whether verifying by one's key costs no more than it may; counts it, and raises `BudgetExceeded`."""
 
 
-NOBODY = Others(lambda _: (), lambda _: (), lambda: None)
+NOBODY = Others(lambda _: (), lambda _: (), lambda _: False)
 
 
 def signers_of(
@@ -54,10 +54,7 @@ def signers_of(
         if one.subject_canonical == crl.issuer and has_signed(one, crl):
             yield one
     for one in others.named(crl.issuer):
-        if one not in path and _may_be_meant(one, crl):
-            others.spend()
-            if not has_signed(one, crl):
-                continue
+        if one not in path and _may_be_meant(one, crl) and others.affords(one) and has_signed(one, crl):
             for way in others.ways(one):
                 if _is_apart(way, path, tainted) and _may_use_name(way, path[index], above) and vouches(way):
                     yield one
@@ -68,7 +65,7 @@ def _may_be_meant(one: Certificate, crl: Crl) -> bool:
     """Whether it says itself that it may sign lists: no path that is judged leads over it."""
     try:
         usage, identifier = one.extension(x509.KeyUsage), crl.extension(x509.AuthorityKeyIdentifier)
-        return usage is not None and usage.crl_sign and bool(one.key_bytes) and is_meant(identifier, one)
+        return usage is not None and usage.crl_sign and one.key_bytes != b"" and is_meant(identifier, one)
     except MalformedCertificate:
         return False
 

@@ -170,7 +170,7 @@ def _judge(
             check_must_staple(findings, leaf, staple)
         pool = _by_name(chain[1:])
         others = Others(
-            lambda name: pool.get(name, ()), lambda one: _extend((one,), pool, trust, findings), findings.step
+            lambda name: pool.get(name, ()), lambda one: _extend((one,), pool, trust, findings), findings.affords
         )
         for path in _paths(leaf, pool, trust, findings):
             branch = findings.branch()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Iterator
 from datetime import UTC
 
 import pytest
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 
 from handclasp.ca import Authority, KeyType
 from handclasp.x509.certificate import canonical_name
-from handclasp.x509.crl import Crl, MalformedCrl
+from handclasp.x509.crl import Crl, MalformedCrl, entries
 from handclasp.x509.der import after, content_of
 from handclasp.x509.keys import load_private_key
 from handclasp.x509.revocation import RevocationSources, Status, check_revocation
@@ -127,6 +128,23 @@ def test_a_list_signed_over_a_weak_hash_says_nothing() -> None:
     question = root.server("localhost").certificate, root.certificate, sources, DAY, lambda _: ()
     assert check_revocation(*question).status is Status.UNKNOWN
     assert check_revocation(*question, hashes=frozenset({"sha1"})).status is Status.GOOD
+
+
+def test_the_entries_of_a_list_that_nobody_signed_are_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever sits between may put a long one in its place."""
+    read: list[int] = []
+
+    def counting(tbs: bytes) -> Iterator[tuple[int, bytes]]:
+        read.append(len(tbs))
+        yield from entries(tbs)
+
+    monkeypatch.setattr("handclasp.x509.crl.entries", counting)
+    leaf = ROOT.server("localhost").certificate
+    for by, count in (("Lister", 0), (ROOT, 1)):
+        authority = Authority.root(by) if isinstance(by, str) else by
+        [long] = Crl.load_all(authority.make_crl([], number=1, at=DAY), whole=False)
+        status = check_revocation(leaf, ROOT.certificate, RevocationSources([long]), DAY, lambda _: ())
+        assert (status.status is Status.GOOD, len(read)) == (bool(count), count)
 
 
 @given(at=st.integers(0, 2000), value=st.integers(0, 255))

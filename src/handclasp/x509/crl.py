@@ -75,11 +75,7 @@ class Crl:
             self._keys: dict[bytes, bool] = {}
             self.is_believed = False
             """Whether somebody who may have signed it was found to have, at some time."""
-            if self.scope is not None and self.scope.indirect_crl:
-                with quietly():
-                    self._index = self._by_issuer()
-            else:
-                self._index = {self.issuer: self._by_serial()}
+            self._index: dict[Any, dict[bytes, int]] | None = None
         except Exception as error:  # the parser's own errors have no common class
             raise MalformedCrl(f"A CRL does not parse: {error}") from None
 
@@ -91,17 +87,35 @@ class Crl:
 
     @classmethod
     @checked
-    def load_all(cls, data: bytes) -> list[Crl]:
-        """All lists in PEM bytes, or the one in DER; raises `MalformedCrl` for none."""
-        if b"-----BEGIN" not in data:
-            return [cls(data)]
+    def load_all(cls, data: bytes, *, whole: bool = True) -> list[Crl]:
+        """All lists in PEM bytes, or the one in DER; raises `MalformedCrl` for none.
+
+        Where not `whole`, the entries are read when they are first asked for: nobody may have signed the list.
+        """
         try:
-            found = [cls(der) for der in blocks(data, b"X509 CRL")]
+            found = [cls(data)] if b"-----BEGIN" not in data else [cls(der) for der in blocks(data, b"X509 CRL")]
         except ValueError as error:
             raise MalformedCrl(f"PEM that does not decode: {error}.") from None
         if not found:
             raise MalformedCrl("No CRL in these PEM bytes.")
+        for one in found if whole else ():
+            one.read()
         return found
+
+    def read(self) -> dict[Any, dict[bytes, int]]:
+        """Where each entry begins, by the canonical name of its issuer and its serial number; raises `MalformedCrl`."""
+        index = self._index
+        if index is None:
+            try:
+                if self.scope is not None and self.scope.indirect_crl:
+                    with quietly():
+                        index = self._by_issuer()
+                else:
+                    index = {self.issuer: self._by_serial()}
+            except Exception as error:  # the parser's own errors have no common class
+                raise MalformedCrl(f"A CRL's entries do not parse: {error}") from None
+            self._index = index
+        return index
 
     def extension(self, kind: type[x509.ExtensionType]) -> Any:
         """The value of an extension, None where it is absent."""
@@ -148,7 +162,7 @@ class Crl:
     @property
     def size(self) -> int:
         """Bytes of memory that it takes, about."""
-        return 2 * len(self.der) + INDEXED * sum(map(len, self._index.values()))
+        return 2 * len(self.der) + INDEXED * sum(map(len, (self._index or {}).values()))
 
     def is_current(self, at: datetime) -> bool:
         """Whether it speaks of this time."""
@@ -187,9 +201,9 @@ class Crl:
             raise InvalidSignature
 
     def find(self, serial: int, issuer: tuple[Any, ...]) -> Entry | None:
-        """The entry of a certificate by its serial number and its issuer's canonical name."""
+        """The entry of a certificate by its serial number and its issuer's canonical name; raises `MalformedCrl`."""
         key = serial.to_bytes(serial.bit_length() // 8 + 1, "big", signed=True)
-        at = self._index.get(issuer, {}).get(key)
+        at = self.read().get(issuer, {}).get(key)
         if at is None:
             return None
         try:

@@ -414,5 +414,5 @@ def _told(report: Report, fetched: tuple[Fetched, ...]) -> Report:
 
 
 def _list_of(data: bytes, now: float) -> tuple[Crl, float]:
-    crl = Crl.load_all(data)[0]
+    crl = Crl.load_all(data, whole=False)[0]
     return crl, DAY if crl.next_update is None else crl.next_update.timestamp() - now

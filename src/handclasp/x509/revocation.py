@@ -220,12 +220,15 @@ def _words(lists: list[Crl], question: _Question) -> list[_Word]:
     for crl in lists:
         if crl.this_update > question.at or not crl.is_understood:
             continue
-        if not crl.is_current(question.at) and question.entry_in(crl) is None:
-            continue  # it has ended, and could but revoke
-        signer = question.signer_of(crl)
-        if signer is not None:
-            crl.is_believed = True
-            by_signer.setdefault(signer, []).append(crl)
+        signer = question.signer_of(crl)  # first: what nobody signed is not worth being read
+        if signer is None:
+            continue
+        try:
+            crl.read()
+        except MalformedCrl:
+            continue
+        crl.is_believed = True
+        by_signer.setdefault(signer, []).append(crl)
     return [_word(one, question) for one in by_signer.values()]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import weakref
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from tests.x509.chains import HOST, NOW
 from tests.x509.papers import CA, NAMES, certificate
 
-from handclasp.x509 import Certificate, Purpose, Report, TrustStore, verify
+from handclasp.x509 import DEFAULT, Certificate, Purpose, Report, TrustStore, verify
 from handclasp.x509.certificate import LARGE, interned, shared
 from handclasp.x509.kept import Kept
 
@@ -86,3 +87,25 @@ def test_connections_to_one_peer_hold_its_bytes_once() -> None:
     assert shared(again) is again
     assert judge(der).accepted
     assert shared(again) is der
+
+
+REFUSED: dict[str, tuple[Any, ...]] = {
+    "bytes that are no certificate": (b"\x30\x00",),
+    "no path": (certificate("Leaf", 2, "Nobody", 8, NAMES).der,),
+    "too much work": (certificate("Leaf", 2, "Root", 9, NAMES).der, {"policy": replace(DEFAULT, max_signatures=1)}),
+    "a staple that says nothing": (certificate("Leaf", 2, "Root", 0, NAMES).der, {"staple": b"\x30\x00"}),
+}
+
+
+@pytest.mark.parametrize("why", REFUSED)
+def test_a_refusal_keeps_no_more_than_its_report(why: str) -> None:
+    """Frames would keep all that was looked at, and an error is what people keep."""
+    der, *more = REFUSED[why]
+    arguments: dict[str, Any] = more[0] if more else {}
+    pool = [certificate("Root", 20 + key, "Root", 20 + key, CA).der for key in range(3)]
+    trust = TrustStore.of(*pool, ROOT)
+    report = verify([der], trust=trust, purpose=Purpose.SERVER_AUTH, at=NOW, name=HOST, **arguments)
+    error = report.error
+    assert error is not None
+    assert error.report is report
+    assert (error.__traceback__, error.__context__, error.__cause__) == (None, None, None)

@@ -17,7 +17,7 @@ from tests.x509.papers import CA, NAMES, SIGNS_LISTS, certificate, crl, response
 
 from handclasp.x509 import DEFAULT, Certificate, Purpose, RevocationMode, RevocationSources, TrustStore, verify
 from handclasp.x509.crl import ALL_REASONS, Crl
-from handclasp.x509.errors import CertificateRevoked, RevocationUnknown
+from handclasp.x509.errors import BudgetExceeded, CertificateRevoked, RevocationUnknown
 from handclasp.x509.reload import CrlFiles
 
 ROOT = certificate("Root", 0, "Root", 0, CA)
@@ -168,3 +168,11 @@ def test_how_files_of_lists_are_called_changes_nothing(tmp_path: Path, names: tu
         (tmp_path / f"{file}.crl").write_bytes(one.der)
     for sources in (RevocationSources.from_path(tmp_path), CrlFiles(tmp_path).current()):
         assert judge(sources.crls) is CertificateRevoked
+
+
+def test_a_verdict_does_not_depend_on_what_was_judged_before() -> None:
+    """Neither on whether a signature of the chain is known to be good, where the budget is tight."""
+    tight = replace(LENIENT, max_signatures=1)
+    before = judge([], ISSUER, policy=tight)
+    assert judge([], ISSUER, policy=LENIENT) is None
+    assert judge([], ISSUER, policy=tight) is before is BudgetExceeded

@@ -38,6 +38,7 @@ from handclasp.x509 import (
     TrustStore,
     Verdict,
     VerificationPolicy,
+    checks,
     verify,
 )
 from handclasp.x509 import errors as e
@@ -343,14 +344,26 @@ def test_a_hostile_pool_meets_the_budget(limit: str) -> None:
     refused([leaf.certificate, *decoys], root.trust, e.BudgetExceeded, policy=policy)
 
 
-def test_a_signature_found_good_is_not_verified_again() -> None:
+def test_a_signature_found_good_is_not_verified_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """But counts against the budget all the same: a verdict does not depend on what was judged before."""
+    verified: list[Certificate] = []
+    real = checks.is_signed_by
+
+    def counting(child: Certificate, issuer: Certificate) -> bool:
+        verified.append(child)
+        return real(child, issuer)
+
+    monkeypatch.setattr(checks, "is_signed_by", counting)
     root = Authority.root("Root Met Before")
     issuing = root.intermediate("CA Met Before")
-    refused(issuing.server("localhost").chain, root.trust, e.BudgetExceeded, policy=ONE_SIGNATURE)
-    assert judge(issuing.server("localhost").chain, root.trust).accepted
-    assert judge(issuing.server("localhost").chain, root.trust, policy=ONE_SIGNATURE).accepted
-    forged = Authority.root("CA Met Before").server("localhost")
-    refused([forged.certificate, issuing.certificate], root.trust, e.UnknownAuthority, policy=ONE_SIGNATURE)
+    first, second = issuing.server("localhost"), issuing.server("localhost")
+    refused(first.chain, root.trust, e.BudgetExceeded, policy=ONE_SIGNATURE)
+    assert judge(first.chain, root.trust).accepted
+    refused(first.chain, root.trust, e.BudgetExceeded, policy=ONE_SIGNATURE)
+    verified.clear()
+    assert judge(first.chain, root.trust, policy=VerificationPolicy(max_chain_depth=7)).accepted
+    assert judge(second.chain, root.trust).accepted
+    assert verified == [second.certificate]
 
 
 def test_names_under_constraints_meet_the_budget() -> None:

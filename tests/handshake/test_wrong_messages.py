@@ -481,6 +481,15 @@ AFTER_RETRY: list[tuple[str, Change, type[PeerError]]] = [
     ),
     ("another version", lambda m: extended(m, without=(E.SUPPORTED_VERSIONS,)), errors.IllegalChange),
     (
+        "another version, with what belongs to it",
+        lambda m: replace(
+            extended(m, HEARTBEAT=b"", without=(E.SUPPORTED_VERSIONS,)),
+            cipher_suite=CipherSuite.TLS_RSA_WITH_AES_128_CBC_SHA,
+        ),
+        errors.IllegalChange,
+    ),
+    ("SSL 3.0", lambda m: replace(m, legacy_version=SSL3), errors.VersionUnasked),
+    (
         "another group",
         lambda m: extended(m, KeyShareServerHello(KeyShareEntry(NamedGroup.SECP384R1, bytes(97)))),
         errors.IllegalChange,

@@ -69,7 +69,7 @@ PEER_REASONS: dict[A, tuple[int | None, str, str]] = {
     A.INSUFFICIENT_SECURITY: (
         7,
         "what was offered is too weak for it",
-        "Offer stronger cipher suites, groups or keys.",
+        "Offer stronger cipher suites, groups or keys, and in TLS 1.2 the extended master secret (RFC 7627).",
     ),
     A.INTERNAL_ERROR: (None, "something in it failed", "Look into the peer's own log."),
     A.INAPPROPRIATE_FALLBACK: (7, "it speaks a newer version than this fallback", "Do not fall back."),

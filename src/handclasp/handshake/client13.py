@@ -20,6 +20,7 @@ from handclasp.handshake.errors import (
     IllegalChange,
     IllegalValue,
     SecondRetry,
+    VersionUnasked,
 )
 from handclasp.handshake.established import Established, Peer
 from handclasp.handshake.extensions import check_answers, check_extensions
@@ -112,10 +113,12 @@ def check_after_retry(offer: Offer, request: ServerHello, hello: ServerHello, gr
     """What the answer to the second hello has to keep."""
     if hello.is_retry:
         raise SecondRetry("The server asks for a third hello; one retry is allowed.")
-    check_answer(offer, hello, TLS13)
+    if hello.legacy_version < ProtocolVersion.TLS10:  # (RFC 8446, D.5)
+        raise VersionUnasked(f"The server's second hello is of {hello.legacy_version}.")
     version = find(hello.extensions, SupportedVersionsServerHello)
     if version is None or version.selected_version != TLS13:
         raise IllegalChange("The server left TLS 1.3 after its HelloRetryRequest.")
+    check_answer(offer, hello, TLS13)
     if hello.cipher_suite != request.cipher_suite:
         raise IllegalChange(f"The server changed from {request.cipher_suite} to {hello.cipher_suite} after its retry.")
     share = find(hello.extensions, KeyShareServerHello)

@@ -45,6 +45,13 @@ def protected(sender: Party, kind: ContentType, body: bytes) -> bytes:
     return b"".join(out)
 
 
+def lengthened(data: bytes, more: bytes) -> bytes:
+    """One record, with more at its end."""
+    assert len(records(data)) == 1
+    body = data[5:] + more
+    return data[:3] + len(body).to_bytes(2, "big") + body
+
+
 def sent_alerts(party: Party) -> list[tuple[int, int]]:
     return [(f.level, f.description) for f in party.facts if isinstance(f, AlertSeen) and f.direction == "sent"]
 
@@ -128,23 +135,22 @@ def test_bytes_behind_a_hello_are_refused_in_clear(
     client = world.client_config(versions=(version,), **({"key_shares": 0} if retry else {}))
     pair = Pair(client, world.server_config())
 
-    def lengthened(data: bytes) -> bytes:
-        body = data[5:] + more
-        return data[:3] + len(body).to_bytes(2, "big") + body
-
-    pair.to_server = lambda data: lengthened(data) if data[5] == 1 else data
+    pair.to_server = lambda data: lengthened(data, more) if data[5] == 1 else data
     pair.run()
     assert type(pair.server.error) is errors.UnexpectedMessage
     assert not any(isinstance(f, MessageSeen) and f.direction == "sent" for f in pair.server.facts)
     assert not any(isinstance(f, KeyInstalled) for f in pair.server.facts)
 
 
-def test_bytes_behind_a_client_flight_of_tls12_are_refused(world: World) -> None:
-    """Behind the server's ServerHelloDone nothing comes before the client's answer."""
+@pytest.mark.parametrize("more", [b"\x04", HelloRequest().to_bytes()], ids=["1", "whole"])
+def test_bytes_behind_a_server_flight_of_tls12_are_refused(world: World, more: bytes) -> None:
+    """Behind ServerHelloDone nothing comes before the client's answer."""
     pair = Pair(world.client_config(versions=(TLS12,)), world.server_config())
-    pair.to_client = lambda data: data + record(ContentType.HANDSHAKE, b"\x00") if data[5] == 2 else data
+    pair.to_client = lambda data: lengthened(data, more) if data[5] == 2 else data
     pair.run()
-    assert type(pair.client.error) is errors.UnexpectedMessage or not pair.client.done
+    assert type(pair.client.error) is errors.UnexpectedMessage
+    sent = [f.message for f in pair.client.facts if isinstance(f, MessageSeen) and f.direction == "sent"]
+    assert [type(message) for message in sent] == [ClientHello]
 
 
 # What TLS 1.2 asks of both.

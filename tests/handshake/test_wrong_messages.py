@@ -409,6 +409,16 @@ CLIENT13: list[tuple[str, type[HandshakeMessage], Change, type[PeerError]]] = [
     ),
     ("a pre-shared key without modes", ClientHello, lambda m: psk(m, modes=False), errors.ExtensionMissing),
     (
+        "a fallback to what is not spoken",
+        ClientHello,
+        lambda m: replace(
+            extended(m, without=(E.SUPPORTED_VERSIONS,)),
+            legacy_version=TLS11,
+            cipher_suites=[*m.cipher_suites, CipherSuite.TLS_FALLBACK_SCSV],
+        ),
+        errors.InappropriateFallback,
+    ),
+    (
         "a fallback",
         ClientHello,
         lambda m: replace(

@@ -64,16 +64,19 @@ def choose_version(side: ServerSide, hello: ClientHello) -> ProtocolVersion:
     possible = tuple(sorted((v for v in ours if v in offered), reverse=True))
     version = possible[0] if possible else None
     side.note_choice("version", "server", offered, possible, version, "the highest that both have")
+    check_fallback(hello, version or max([v for v in offered if v.is_known], default=None), max(ours))
     if version is None:
         theirs = listed(offered) if wanted is not None else f"{hello.legacy_version} at most"
         raise NoCommonVersion(f"The client offers {theirs}; this server speaks {listed(ours)}.")
     if version == TLS13 and hello.legacy_compression_methods != [CompressionMethod.NULL]:
         raise IllegalValue("The client offers compression, which a TLS 1.3 hello never does.")  # RFC 8446, 4.1.2
-    if CipherSuite.TLS_FALLBACK_SCSV in hello.cipher_suites and version < max(ours):
-        raise InappropriateFallback(
-            f"The client fell back to {version} after a failure; this server speaks {max(ours)}."
-        )
     return version
+
+
+def check_fallback(hello: ClientHello, indicated: ProtocolVersion | None, ours: ProtocolVersion) -> None:
+    """A client that fell back is told so where it need not have, whether its version is spoken or not (RFC 7507, 3)."""
+    if indicated is not None and indicated < ours and CipherSuite.TLS_FALLBACK_SCSV in hello.cipher_suites:
+        raise InappropriateFallback(f"The client fell back to {indicated} after a failure; this server speaks {ours}.")
 
 
 def server_name(hello: ClientHello) -> str | None:

@@ -179,6 +179,12 @@ SERVER13: list[tuple[str, type[HandshakeMessage], Change, type[PeerError]]] = [
         errors.IllegalValue,
     ),
     (
+        "TLS 1.3 by legacy_version",
+        ServerHello,
+        lambda m: replace(extended(m, without=(E.SUPPORTED_VERSIONS,)), legacy_version=TLS13),
+        errors.VersionUnasked,
+    ),
+    (
         "compression",
         ServerHello,
         lambda m: replace(m, legacy_compression_method=CompressionMethod.DEFLATE),

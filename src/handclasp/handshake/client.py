@@ -57,6 +57,8 @@ def accept_version(side: ClientSide, offer: Offer, hello: ServerHello) -> Protoc
     if version not in offered or hello.legacy_version < ProtocolVersion.TLS10:  # (RFC 8446, D.5)
         wanted = min(version, hello.legacy_version)
         raise VersionUnasked(f"The server wants {wanted}; this client speaks {listed(offered)} only.")
+    if answer is None and version >= TLS13:
+        raise VersionUnasked(f"The server wants {version} and does not say so by supported_versions (RFC 8446, 4.2.1).")
     if version < TLS13 and TLS13 in offered and hello.random[24:] in (DOWNGRADE_TLS12, DOWNGRADE_TLS11):
         raise DowngradeDetected(
             f"The server chose {version} and marked that it speaks TLS 1.3, which this client offered."

@@ -15,6 +15,8 @@ from tests.ca.crashes import Killed, dying_at, full
 from handclasp.ca import CaDirectory
 from handclasp.ca.database import BookUnusable, UnknownList
 from handclasp.ca.house import ISSUING, NoCa
+from handclasp.cli.app import app
+from handclasp.cli.told import run
 from handclasp.errors import UsageError
 from handclasp.x509.crl import Crl
 from handclasp.x509.files import write_whole
@@ -233,3 +235,16 @@ def test_who_may_only_read_sees_what_is_there(before: Path, monkeypatch: pytest.
     monkeypatch.setattr("handclasp.ca.house.CaDatabase.alone", read_only)
     with CaDirectory(before / "ca") as house:
         assert [one.name for one in house.book.entries(ISSUING)] == ["old.example", "lost.example"]
+
+
+def test_what_a_killed_export_left_goes_with_the_next_one(before: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the two are called."""
+    monkeypatch.chdir(before)
+    with pytest.raises(Killed), dying_at(2, monkeypatch):
+        write_owner_only(Path("first.key"), b"a key")
+    assert len(list(before.glob(".*"))) == 1
+    monkeypatch.setattr(
+        sys, "argv", ["handclasp", *["ca", "export", "old.example", "second.key", "--form", "key-pem", "--ca", "ca"]]
+    )
+    assert run(app) == 0
+    assert sorted(one.name for one in before.iterdir()) == ["ca", "second.key"]

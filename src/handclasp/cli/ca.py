@@ -25,7 +25,7 @@ from handclasp.cli import show
 from handclasp.cli.files import password_from
 from handclasp.cli.told import telling
 from handclasp.x509.crl import Crl
-from handclasp.x509.files import write_whole
+from handclasp.x509.files import clear_leftovers, write_whole
 from handclasp.x509.keys import KeyForm, key_bytes, write_owner_only
 from handclasp.x509.names import Identities
 from handclasp.x509.text import printable
@@ -279,6 +279,7 @@ def export(
                 raise handclasp.UsageError("A certificate has no password; leave --target-password-file out.")
             write_whole(target, issued.chain_pem if form is Form.CERTIFICATE_PEM else issued.certificate.der)
         else:
+            clear_leftovers(target.absolute().parent)  # of exports that were killed
             write_owner_only(target, _with_key(issued, entry, form, password))
         show.console(stderr=True).print(f"wrote {target}", markup=False)
 

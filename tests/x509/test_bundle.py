@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+import re
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -215,6 +216,7 @@ ODD: dict[str, Callable[[bytes], bytes]] = {
     "attributes of a bag": lambda data: data.replace(b"-----BEGIN", b"Bag Attributes\n    friendlyName: x\n-----BEGIN"),
     "blanks at the ends of lines": lambda data: data.replace(b"\n", b"  \n"),
     "blank lines": lambda data: data.replace(b"\n", b"\n\n"),
+    "each body in one line": lambda data: re.sub(rb"(?<=[A-Za-z0-9+/=])\n(?!-)", b"", data),
     "indented": lambda data: b"\n".join(b"    " + line for line in data.split(b"\n")),
     "no end of line between blocks": lambda data: data.replace(b"-----\n-----", b"----------").rstrip(),
     "line ends as two letters": lambda data: data.replace(b"\n", b"\\n"),

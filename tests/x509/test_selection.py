@@ -165,6 +165,14 @@ def test_filters_of_the_server_are_kept(world: World, oid: str, value: str, good
         assert (found is not None) == good
 
 
+def test_of_two_of_the_same_name_the_one_is_shown_whose_authority_the_client_names() -> None:
+    first, second = (made("www.a.example", issuer=one) for one in (OTHER[0], SAME[0]))
+    for order in ((first, second), (second, first)):
+        for issuer, wanted in ((OTHER[0], first), (SAME[3], second), (OTHER[1], order[0])):
+            demand = demand_of(server_name="www.a.example", authorities=[issuer.public_bytes()])
+            assert IdentityIndex(order).select(demand) is wanted
+
+
 # Names of authorities.
 
 
@@ -298,14 +306,14 @@ def has_name(names: Identities, server_name: str) -> bool:
         return False
 
 
-SANS = "www.a.example WWW.A.example *.a.example *.A.example a.example w*.a.example *.example 127.0.0.1 x* *.*.example"
+SANS = "www.a.example www.a.example WWW.A.example *.a.example *.A.example a.example w*.a.example *.example 127.0.0.1 x*"
 ASKED = "www.a.example WWW.A.example ftp.a.example a.example *.a.example www.a.example. 127.0.0.1 c.d.a.example b .b -"
 IDENTITIES = st.lists(
     st.builds(
         lambda sans, **how: made(*sans, **how),
         st.lists(st.sampled_from(SANS.split()), max_size=2),
         issuer=st.sampled_from([SAME[0], SAME[1], OTHER[0]]),
-        kind=st.sampled_from(list(KEYS)),
+        kind=st.sampled_from([KeyType.P256, KeyType.P256, *KEYS]),
         uses=st.sampled_from([(CLIENT,), (SERVER,)]),
         days=st.sampled_from([0, 0, 0, -8, 8, 3]),
         serial=st.integers(1, 3),

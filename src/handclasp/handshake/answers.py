@@ -21,7 +21,6 @@ from handclasp.questions import (
     VerifyPeer,
 )
 from handclasp.sessions import MAX_TICKET_SIZE, Session
-from handclasp.wire.iana import ProtocolVersion, SignatureScheme
 from handclasp.x509 import Purpose, Report, verify
 from handclasp.x509.filters import Wanted
 from handclasp.x509.identity import Identity
@@ -29,7 +28,7 @@ from handclasp.x509.reload import CrlFiles, TrustFiles
 from handclasp.x509.selection import Demand
 from handclasp.x509.text import MOST
 
-__all__ = ["DEFAULT_ANSWERS", "schemes_of", "why_none"]
+__all__ = ["DEFAULT_ANSWERS", "why_none"]
 
 
 def choose_certificate(config: Config, question: ChooseCertificate) -> Identity | None:
@@ -58,11 +57,6 @@ def _demand(question: ChooseCertificate) -> Demand:
         wanted=Wanted.of(question.oid_filters),
         groups=frozenset(question.groups),
     )
-
-
-def schemes_of(identity: Identity, version: ProtocolVersion) -> tuple[SignatureScheme, ...]:
-    """What an identity's key can sign with in handshakes of this version."""
-    return identity.schemes(version)
 
 
 def sign(config: Config, question: Sign) -> bytes:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from handclasp.crypto import signatures
 from handclasp.crypto.schedule13 import TrafficSecret
-from handclasp.handshake.answers import schemes_of, why_none
+from handclasp.handshake.answers import why_none
 from handclasp.handshake.authenticate import check_chain_size, check_verify_data, common_schemes, ocsp_of, signed
 from handclasp.handshake.errors import IllegalValue, NoCommonSignatureScheme
 from handclasp.handshake.extensions import check_answers
@@ -105,7 +105,7 @@ def present_certificate(
 
 def choose_scheme(side: Side[Any], identity: Identity, schemes: tuple[SignatureScheme, ...]) -> SignatureScheme:
     """How this identity's key will sign: the first of what the peer verifies that it can make."""
-    ours = schemes_of(identity, TLS13)
+    ours = identity.schemes(TLS13)
     possible = common_schemes(schemes, ours)
     if not possible:
         raise NoCommonSignatureScheme(

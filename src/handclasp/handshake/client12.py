@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from handclasp.crypto import groups
 from handclasp.crypto.suites import SUITES, SuiteParameters
-from handclasp.handshake.answers import schemes_of, why_none
+from handclasp.handshake.answers import why_none
 from handclasp.handshake.authenticate import (
     check_chain_size,
     common_schemes,
@@ -245,7 +245,7 @@ def choose_identity(side: ClientSide, request: CertificateRequest12) -> Steps[Id
 
 def prove_key(side: ClientSide, request: CertificateRequest12, identity: Identity) -> Steps[None]:
     """CertificateVerify over all messages so far (RFC 5246, 7.4.8)."""
-    offered, ours = request.supported_signature_algorithms, schemes_of(identity, TLS12)
+    offered, ours = request.supported_signature_algorithms, identity.schemes(TLS12)
     schemes = common_schemes(common_schemes(side.config.signs_with, offered), ours)
     if not schemes:
         raise NoCommonSignatureScheme(

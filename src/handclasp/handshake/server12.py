@@ -9,7 +9,6 @@ from handclasp.config import ClientAuth
 from handclasp.crypto import groups
 from handclasp.crypto.signatures import known_in
 from handclasp.crypto.suites import SUITES, SuiteParameters
-from handclasp.handshake.answers import schemes_of
 from handclasp.handshake.authenticate import (
     check_chain_size,
     common_schemes,
@@ -233,7 +232,7 @@ def choose(side: ServerSide, hello: ClientHello) -> Steps[Choice12]:
     suites = common_suites(side, hello, TLS12)
     group = choose_group(side, curves or (NamedGroup.SECP256R1,))
     identity, schemes = yield from choose_identity(side, suites, offered, curves)
-    ours = schemes_of(identity, TLS12)
+    ours = identity.schemes(TLS12)
     possible = common_schemes(schemes, ours)
     if not possible:
         raise NoCommonSignatureScheme(

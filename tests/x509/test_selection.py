@@ -36,6 +36,7 @@ from handclasp.x509.selection import MOST_AUTHORITIES, Demand, IdentityIndex
 NOW = datetime.datetime.now(UTC) + timedelta(minutes=30)
 """Later than anything that the tests issue, however long they all take."""
 DAY = timedelta(days=1)
+S = SignatureScheme
 TLS12, TLS13 = ProtocolVersion.TLS12, ProtocolVersion.TLS13
 SERVER, CLIENT = ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH
 
@@ -113,6 +114,17 @@ def test_a_client_s_own_certificate_alone_is_shown_to_a_server_that_names_its_ro
     complete = world.client.identity
     assert choose(alone, complete, **named(world.root)) is complete
     assert choose(alone, below, **named(world.issuing)) is alone
+
+
+def test_a_client_with_several_certificates_of_its_own_is_one_party_still() -> None:
+    """An old one and its renewal, or one for each kind of key."""
+    old, new, rsa = made(days=-8), made(days=0), made(kind=KeyType.RSA2048)
+    nobody = {"purpose": Purpose.CLIENT_AUTH, "authorities": [cn("nobody").public_bytes()]}
+    assert choose(old, new, rsa, **nobody) is new
+    assert choose(old, new, rsa, **nobody, schemes=frozenset({S.RSA_PSS_RSAE_SHA256})) is rsa
+    assert choose(old, new, made(subject="bob"), **nobody) is None
+    assert choose(old, new, made(subject="bob", uses=(SERVER,)), **nobody) is new
+    assert choose(made("a.example", subject=""), made("b.example", subject=""), **nobody) is None, "by other names"
 
 
 def test_why_none_is_shown_is_told_as_it_is(world: World) -> None:
@@ -244,6 +256,7 @@ def made(
     uses: tuple[x509.ObjectIdentifier, ...] = (CLIENT,),
     days: int = 0,
     serial: int = 1,
+    subject: str = "alice",
 ) -> Identity:
     """An identity of one certificate, whose validity of a fortnight is moved by some days."""
     key = KEYS[kind]
@@ -251,7 +264,7 @@ def made(
     names += [x509.IPAddress(PeerName.of(one).address) for one in sans if one[0].isdigit()]  # type: ignore[arg-type]
     builder = (
         x509.CertificateBuilder()
-        .subject_name(cn("subject"))
+        .subject_name(cn(subject) if subject else x509.Name([]))
         .issuer_name(issuer)
         .public_key(key.public_key())
         .serial_number(serial)
@@ -288,7 +301,7 @@ def by_looking_at_each(identities: Sequence[Identity], demand: Demand, listed: l
     fit = [one for one in fit if CLIENT in one.leaf.extension(x509.ExtendedKeyUsage)]
     accepted = [one for one in fit if not listed or named_by(one)]
     if not accepted:
-        accepted = fit if len(fit) == 1 else []  # no root is known to any of these
+        accepted = fit if len({one.leaf.subject_canonical for one in fit}) == 1 else []  # their roots are not known
     return min(accepted, key=lambda one: not in_force(one), default=None)
 
 
@@ -317,6 +330,7 @@ IDENTITIES = st.lists(
         uses=st.sampled_from([(CLIENT,), (SERVER,)]),
         days=st.sampled_from([0, 0, 0, -8, 8, 3]),
         serial=st.integers(1, 3),
+        subject=st.sampled_from(["alice", "alice", "bob"]),
     ),
     min_size=1,
     max_size=8,

@@ -69,8 +69,8 @@ class IdentityIndex:
         """What to show; None where nothing fits.
 
         A server shows the identity whose certificate has the name asked for, else its first; a client one of an
-        authority that the server names, else the only one that the server's list does not rule out. What is not in
-        force comes last rather than never: the peer's refusal tells more than our silence.
+        authority that the server names, else that of the only party whom the server's list does not rule out. What
+        is not in force comes last rather than never: the peer's refusal tells more than our silence.
         """
         if not self.identities:
             return None
@@ -113,12 +113,13 @@ class IdentityIndex:
 class _Entry:
     """One identity, with what it is chosen by."""
 
-    __slots__ = ("begin", "end", "identity", "issuers", "kind", "names", "position")
+    __slots__ = ("begin", "end", "identity", "issuers", "kind", "names", "position", "subject")
 
     def __init__(self, position: int, identity: Identity) -> None:
         traits = traits_of(identity.leaf)
         self.position = position
         self.identity = identity
+        self.subject: object = identity.leaf.subject_canonical or identity.leaf.subject_text
         self.kind, self.names = traits.kind, traits.names
         self.begin, self.end = traits.begin, traits.end
         self.issuers: dict[bytes, Authority] = {
@@ -150,8 +151,8 @@ class _Shelves:
         self.by_name: dict[NameKey, dict[object, _Entry]] = {}
         self.by_authority: dict[Authority, dict[Kind, _Entry]] = {ANY: {}}
         """The first of each kind below each authority."""
-        self.not_ruled_out: dict[Kind, list[_Entry]] = {}
-        """Two at most of each kind whose root nobody knows."""
+        self.not_ruled_out: dict[Kind, dict[object, _Entry]] = {}
+        """Of each kind the first of a party, and of one other, whose roots nobody knows."""
         for one in sorted(entries, key=lambda one: not one.in_force(at)):
             authorities = one.issuers.values()
             for authority in (ANY, *authorities):
@@ -159,8 +160,8 @@ class _Shelves:
             told_apart = (one.kind, frozenset(authorities))
             for name in one.names:
                 self.by_name.setdefault(name, {}).setdefault(told_apart, one)
-            if one.identity.root is None and len(group := self.not_ruled_out.setdefault(one.kind, [])) < 2:
-                group.append(one)
+            if one.identity.root is None and len(group := self.not_ruled_out.setdefault(one.kind, {})) < 2:
+                group.setdefault(one.subject, one)
 
 
 def _for_server(shelves: _Shelves, demand: Demand, named: frozenset[Authority]) -> _Entry | None:
@@ -190,9 +191,9 @@ def _for_client(shelves: _Shelves, demand: Demand, named: frozenset[Authority]) 
         if _key_fits(one, demand) and _unwanted(one, demand) is None
     ]
     if not found and named:
-        groups = shelves.not_ruled_out.values()
-        left = [one for group in groups for one in group if _key_fits(one, demand) and _unwanted(one, demand) is None]
-        found = left if len(left) == 1 else []
+        left = [one for group in shelves.not_ruled_out.values() for one in group.values()]
+        left = [one for one in left if _key_fits(one, demand) and _unwanted(one, demand) is None]
+        found = left if len({one.subject for one in left}) == 1 else []
     return min(found, key=lambda one: (not one.in_force(demand.at), one.position), default=None)
 
 

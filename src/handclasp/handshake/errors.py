@@ -271,6 +271,7 @@ class LimitExceeded(PeerError):
 class SignerFailed(HandclaspError):
     """Our own key could not sign, or not so that it verifies; nothing the peer did. The cause is attached."""
 
+    alert = AlertDescription.INTERNAL_ERROR
     mend = (
         "Look at the attached cause, and at what holds the key; ECDSA signatures have to be in DER, RSA ones in the "
         "padding asked for."

@@ -90,9 +90,9 @@ class Identity:
         return self
 
     def _put_in_order(self) -> None:
-        given = tuple(self.chain)
-        if not given or not all(isinstance(one, Certificate) for one in given):
-            raise UnreadableIdentity("An identity needs at least one certificate, as Certificate.load_all gives them.")
+        given = self.chain
+        if not given:
+            raise UnreadableIdentity("An identity needs at least one certificate.")
         key = signer_key_bytes(self.private_key)
         own = own_of(given[:1], key) or own_of(given, key)
         if own is None:

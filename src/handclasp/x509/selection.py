@@ -97,13 +97,19 @@ class IdentityIndex:
 
     def _all(self) -> tuple[_Entry, ...]:
         if not self._entries:
-            self._entries = tuple(_Entry(position, one) for position, one in enumerate(self.identities))
-            self._names = {der: name for one in self._entries for der, name in one.issuers.items()}
+            entries = tuple(_Entry(position, one) for position, one in enumerate(self.identities))
+            # First, for another thread that finds the entries looks for the names at once.
+            self._names = {der: name for one in entries for der, name in one.issuers.items()}
+            self._entries = entries
         return self._entries
 
     def _named(self, demand: Demand) -> frozenset[Authority]:
         """The authorities that the peer names, in a form to compare."""
-        ours, listed = self._names, dict.fromkeys(demand.authorities)
+        listed = dict.fromkeys(demand.authorities)
+        if not listed:
+            return frozenset()
+        self._all()
+        ours = self._names
         found = {ours[der] for der in listed if der in ours}
         for der, _ in zip(listed, range(MOST_AUTHORITIES), strict=False):
             found.add(comparable(der) or der)

@@ -99,7 +99,9 @@ def init(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The CA's name, as in 'Example'.")],
     ca: Directory = Path("ca"),
     key: Annotated[KeyType, typer.Option(help="The kind of the authorities' keys.")] = KeyType.P256,
-    permit: Annotated[list[str] | None, typer.Option(help="Domains that it may issue for, and no others.")] = None,
+    permit: Annotated[
+        list[str] | None, typer.Option(help="Domains that it may issue for, in names of every kind, and no others.")
+    ] = None,
     password_file: PasswordFile = None,
 ) -> None:
     """Make a CA: a root, and an issuing authority below it."""

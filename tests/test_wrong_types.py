@@ -30,6 +30,7 @@ from handclasp import (
 from handclasp.ca import Authority, CaDirectory
 from handclasp.keylog import key_log_to
 from handclasp.questions import FindSession
+from handclasp.sessions import ClientSessions, ServerSessions, TicketKeys
 from handclasp.values import check_fields, check_type, checked
 from handclasp.x509 import (
     AllowedClient,
@@ -182,6 +183,13 @@ def calls(world: World) -> Iterator[tuple[str, Callable[..., Any], dict[str, Any
     yield "renewed", root.renewed, {"old": issued.certificate}
     yield "ocsp_response", root.ocsp_response, {"certificate": issued.certificate, "days": 1}
     yield "make_crl", root.make_crl, {"revoked": [], "number": 1}
+    yield "ClientSessions", ClientSessions, {"servers": 1, "each": 1, "max_bytes": 1}
+    yield "ServerSessions", ServerSessions, {"size": 1, "max_bytes": 1}
+    yield (
+        "TicketKeys",
+        TicketKeys,
+        {"secrets": None, "rotate_after": 1, "lifetime": 1},
+    )
     yield "CaDirectory", CaDirectory, {"path": "nowhere", "password": None}
     yield "key_log_to", key_log_to, {"path": "/nowhere/at/all"}
 
@@ -211,6 +219,29 @@ def test_no_argument_of_a_wrong_type_comes_out_as_anything_but_an_error_of_ours(
 def test_what_takes_any_number_looks_at_each(function: Callable[..., Any], wrong: object) -> None:
     with pytest.raises(OSError):  # "x25519" may be the name of a file that is not there
         function(wrong)
+
+
+@pytest.mark.parametrize(
+    "address", ["localhost", "localhost:443", ("localhost",), ("localhost", "443"), (b"localhost", 443), None, 443]
+)
+def test_an_address_is_host_and_port(world: World, address: Any) -> None:
+    for call in (lambda: handclasp.connect(address, world.client_config()),) + (
+        () if address is None else (lambda: handclasp.listen(address, world.server_config()),)
+    ):
+        with pytest.raises(UsageError, match="address"):
+            call()
+
+
+def test_a_listener_and_a_connection_take_the_config_of_their_role(world: World) -> None:
+    with pytest.raises(UsageError, match="config: a ServerConfig is wanted, not a ClientConfig"):
+        handclasp.listen(("127.0.0.1", 0), world.client_config())  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="config: a ClientConfig is wanted, not a ServerConfig"):
+        handclasp.connect(("127.0.0.1", 1), world.server_config())  # type: ignore[arg-type]
+    for wrong in ("5", True, float("nan")):
+        with pytest.raises(UsageError, match="timeout"):
+            handclasp.connect(("127.0.0.1", 1), world.client_config(), timeout=wrong)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="65535"):
+        handclasp.connect(("127.0.0.1", 65536), world.client_config())
 
 
 def test_names_that_are_none_are_refused_whatever_they_are() -> None:

@@ -19,6 +19,7 @@ from typing import Annotated, Any, Self
 from handclasp.crypto.ticket_keys import NONCE_SIZE, Ratchet, TicketKey
 from handclasp.errors import ConfigError, anew
 from handclasp.text import in_a_line
+from handclasp.values import check_type
 from handclasp.wire.codec import U8, U16, U24, U32, U64, DecodeError, Opaque, Struct, Vector
 from handclasp.wire.iana import CipherSuite, ProtocolVersion
 from handclasp.x509.keys import KeyFilePolicy, read_key_file
@@ -101,6 +102,7 @@ class ClientSessions:
 
     def __init__(self, servers: int = 256, each: int = 4, max_bytes: int = 8 << 20) -> None:
         """At most `each` sessions for each of `servers` scopes, and `max_bytes` of all together."""
+        _check_sizes(servers=servers, each=each, max_bytes=max_bytes)
         self._limits = servers, each, max_bytes
         self._sessions: OrderedDict[bytes, deque[Session]] = OrderedDict()
         self._size = 0
@@ -160,6 +162,7 @@ class ServerSessions:
 
     def __init__(self, size: int = 1024, max_bytes: int = 8 << 20) -> None:
         """At most `size` sessions, and `max_bytes` of all together."""
+        _check_sizes(size=size, max_bytes=max_bytes)
         self._limits = size, max_bytes
         self._sessions: OrderedDict[bytes, Session] = OrderedDict()
         self._size = 0
@@ -231,6 +234,10 @@ class TicketKeys:
         random: Callable[[int], bytes] = os.urandom,
         now: Callable[[], float] = time.time,
     ) -> None:
+        check_type("rotate_after", rotate_after, int)
+        check_type("lifetime", lifetime, int)
+        check_type("random", random, Callable)
+        check_type("now", now, Callable)
         if rotate_after < 1 or lifetime < 0:
             raise ConfigError("rotate_after: at least a second; lifetime: not below 0.")
         self._random = random
@@ -299,7 +306,16 @@ class _SecretFiles(Reloaded[tuple[bytes, ...]]):
         super().__init__(paths, load, (paths, exposed))
 
 
+def _check_sizes(**sizes: int) -> None:
+    for name, value in sizes.items():
+        check_type(name, value, int)
+        if value < 0:
+            raise ConfigError(f"{name}: 0 or more.")
+
+
 def _checked(secrets: Secrets) -> tuple[bytes, ...]:
+    if not isinstance(secrets, Sequence):
+        check_type("secrets", secrets, Sequence[bytes])
     checked = tuple(secrets)
     if not checked:
         raise ConfigError("secrets: give at least one.")

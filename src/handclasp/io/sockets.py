@@ -10,13 +10,16 @@ from __future__ import annotations
 import contextlib
 import socket
 from collections.abc import Callable
+from ipaddress import IPv4Address, IPv6Address
 from typing import Any, NoReturn, Self
 
 from handclasp.config import ClientConfig, ServerConfig
 from handclasp.connection import ClientConnection, ServerConnection
+from handclasp.errors import UsageError
 from handclasp.facts import Observer
 from handclasp.io.tls_socket import TlsSocket
 from handclasp.pickling import refuse_copies
+from handclasp.values import check_type
 from handclasp.x509 import TrustStore
 from handclasp.x509.names import normalize_host
 
@@ -46,6 +49,8 @@ class Listener:
         answer: Callable[[Any], Any] | None = None,
         handshake_on_accept: bool = False,
     ) -> None:
+        check_type("config", config, ServerConfig)
+        check_type("answer", answer, Callable, None)
         self._sock = sock
         self.config = config
         self._answer = answer
@@ -134,9 +139,15 @@ def connect(
     handshake fails.
     """
     ours = isinstance(address, tuple)
+    if ours:
+        _check_address(address)
+    elif not (hasattr(address, "recv") and hasattr(address, "sendall")):
+        raise UsageError(f"{WHERE}, or what has recv and sendall, not {type(address).__name__}.")
+    check_type("timeout", timeout, float, None)
+    check_type("answer", answer, Callable, None)
     if server_name is None and ours:
         server_name = str(address[0])
-    config = config or ClientConfig(trust=TrustStore.system())
+    config = ClientConfig(trust=TrustStore.system()) if config is None else config
     # What is wrong here is told before anybody is called.
     connection = ClientConnection(config, server_name=server_name, port=_port_of(address), observer=observer)
     sock: Any = _connected(address, timeout) if ours else address
@@ -180,9 +191,24 @@ def listen(
     answer: Callable[[Any], Any] | None = None,
 ) -> Listener:
     """Listen on `(host, port)`; port 0 takes a free one. `accept` does the handshake too."""
+    _check_address(address)
+    check_type("config", config, ServerConfig)
+    check_type("backlog", backlog, int)
     family = socket.AF_INET6 if ":" in str(address[0]) else socket.AF_INET
     sock = socket.create_server((str(address[0]), int(address[1])), family=family, backlog=backlog)
     return Listener(sock, config, answer=answer, handshake_on_accept=True)
+
+
+WHERE = 'address: (host, port) is wanted, as ("example.com", 443)'
+
+
+def _check_address(address: Any) -> None:
+    """Raise `UsageError` for what is no host and port."""
+    host, port, *_ = (*address, None, None) if isinstance(address, (tuple, list)) else (None, None)
+    if not isinstance(host, (str, IPv4Address, IPv6Address)) or not isinstance(port, int) or isinstance(port, bool):
+        raise UsageError(f"{WHERE}.")
+    if not 0 <= port < 1 << 16:
+        raise UsageError(f"address: a port is 0 to 65535, not {port}.")
 
 
 def _no_delay(sock: Any) -> None:

@@ -24,6 +24,7 @@ from handclasp import DeliveryUncertain, ProtocolVersion, TlsSocket
 from handclasp.connection import ClientConnection, ServerConnection
 from handclasp.endings import DeliveryWarning
 from handclasp.io import closing
+from handclasp.io.delivered import acknowledged_in_time
 
 TLS12, TLS13 = ProtocolVersion.TLS12, ProtocolVersion.TLS13
 SIZE = 1_500_000
@@ -276,9 +277,19 @@ def test_nothing_is_told_where_nothing_is_lost(world: World) -> None:
         warnings.simplefilter("error")
         client.sendall(b"whole")
         assert server.recv() == b"whole"
-        assert closing.acknowledged_in_time(client._sock, 0, float("inf"))
+        assert acknowledged_in_time(client._sock, 0, float("inf"))
         reset(server)
         client.close()
+
+
+def test_a_client_that_read_all_and_leaves_our_end_unread_is_no_loss(world: World) -> None:
+    """So end most programs on the standard library's TLS: a reset, and an acknowledgement that never comes."""
+    for _ in range(20):
+        with over_tcp(world) as (client, server):
+            server.sendall(b"an answer")
+            assert client.recv() == b"an answer"
+            reset(client)
+            server.close()
 
 
 def test_a_peer_that_says_more_than_is_thrown_away_holds_nobody(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -121,3 +121,24 @@ def test_a_call_that_ran_out_of_time_in_the_handshake_can_be_made_again(world: W
         shake(client, server)
         client.sendall(b"x")
         assert server.recv() == b"x"
+
+
+def test_a_new_key_is_announced_although_bytes_waited_before_it(world: World) -> None:
+    with over_tcp(world, room=4096) as (client, server):
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        client.settimeout(0.01)
+        assert client.send(bytes(100_000)) == 100_000
+        assert client.unsent
+        client.settimeout(20)
+        renewing = Working(lambda: client.update_keys(request_peer=False))
+        got = 0
+        while got < 100_000:
+            got += len(server.recv())
+        renewing.result()
+        assert client.unsent == 0
+        client.sendall(b"x")
+        assert server.recv() == b"x"
+        assert server.connection.established is not None
+        assert client.connection.established is not None
+        assert client.connection.established.after is not None
+        assert client.connection.established.after.generation == 1

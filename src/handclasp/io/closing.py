@@ -10,17 +10,17 @@ from __future__ import annotations
 import contextlib
 import selectors
 import socket
-import sys
 import time
 from collections import deque
 from typing import Any
 
 from handclasp.endings import DeliveryUncertain
+from handclasp.io.delivered import LONG, SHORT, can_reset, late_acknowledgement, unacknowledged
 from handclasp.io.outgoing import Outgoing
 from handclasp.io.shape import SocketShape
 from handclasp.io.transport import AT_ONCE, RECEIVE_SIZE, SocketTransport, StreamTransport, deadline_after
 
-__all__ = ["LINGER", "PATIENCE", "Farewell", "acknowledged_in_time", "end", "finish"]
+__all__ = ["LINGER", "PATIENCE", "Farewell", "end", "finish"]
 
 PATIENCE, MOST_PATIENCE = 30.0, 300.0
 """Seconds in which a peer has to take some more of what was sent, and all of it, where the socket has no timeout."""
@@ -28,8 +28,6 @@ LINGER = 2.0
 """Seconds without a byte, after which a peer that has taken all is waited for no longer."""
 MOST_DISCARDED = 1 << 24
 """Bytes that are read and thrown away; after them the peer has to live with a reset."""
-SHORT, LONG = 0.001, 0.05
-"""Seconds between two looks at what the peer has acknowledged, of which nothing tells; first, and in the end."""
 
 
 class Farewell:
@@ -88,13 +86,15 @@ class Farewell:
             broken = True  # the peer is gone
         now, before = time.monotonic(), self._lost
         self._lost = self._undelivered()
+        if broken and self._lost <= late_acknowledgement(self.sock) and not self._waiting:
+            self._lost = 0
         if self._lost:
             self._quiet = now
             if self._lost != before:
                 self._progress = now
             over = broken or now >= self._deadline or now - self._progress >= self._patience
         else:
-            served = self._ended or self._discarded >= MOST_DISCARDED or not _can_reset(self.sock)
+            served = self._ended or self._discarded >= MOST_DISCARDED or not can_reset(self.sock)
             over = broken or served or now - self._quiet >= self._linger or now >= self._deadline
         if over:
             self.close()
@@ -158,7 +158,7 @@ class Farewell:
             self._quiet = time.monotonic()
 
     def _undelivered(self) -> int:
-        known = _unacknowledged(self.sock)
+        known = unacknowledged(self.sock)
         if known is None:  # then only the peer's own end tells that it had ours
             known = 0 if self._ended else self._control + 1
         return max(sum(map(len, self._waiting)) + known - self._control, 0)
@@ -250,35 +250,3 @@ def _end_stream(stream: Any, linger: float, deadline: float) -> None:
     except OSError:
         pass  # it is over, or nothing more comes
     stream.close()
-
-
-def acknowledged_in_time(sock: socket.socket, control: int, deadline: float) -> bool:
-    """Wait until the peer's system has all but the last `control` bytes that were sent; whether it has."""
-    pause = SHORT
-    while (known := _unacknowledged(sock)) is not None and known > control:
-        if time.monotonic() >= deadline:
-            return False
-        time.sleep(pause)
-        pause = min(pause * 2, LONG)
-    return True
-
-
-def _can_reset(sock: socket.socket) -> bool:
-    """Whether bytes that come after the end would reset the connection; a local socket's are in the peer's hands."""
-    return sock.family in (socket.AF_INET, socket.AF_INET6)
-
-
-def _unacknowledged(sock: socket.socket) -> int | None:
-    """Bytes sent that the peer's system has not acknowledged, the end counted as one; None where that can't be told."""
-    if not _can_reset(sock):
-        return 0
-    if not sys.platform.startswith("linux"):
-        return None
-    import fcntl
-    import termios
-
-    try:
-        found = fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(4))
-    except OSError:
-        return None
-    return int.from_bytes(found, sys.byteorder)

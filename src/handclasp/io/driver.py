@@ -128,6 +128,12 @@ class Driver:
             self._hear_why(deadline)
             raise
 
+    def _flush_all(self, deadline: Deadline, fresh: bool = True) -> None:
+        """The same, with what waits in the engine because others waited before it."""
+        with self._engine:
+            self._collect()
+        self._flush(deadline, fresh)
+
     def _hear_why(self, deadline: Deadline) -> None:
         """The peer takes no more: raise the reason that it gave, if it gave one and nobody else is reading."""
         if not isinstance(self._transport, SocketTransport) or not self._reading.acquire(blocking=False):

@@ -19,6 +19,7 @@ from handclasp.connection import Connection
 from handclasp.endings import ConnectionClosed, DeliveryUncertain, DeliveryWarning
 from handclasp.errors import PeerError, UsageError
 from handclasp.io import closing, left_open
+from handclasp.io.delivered import acknowledged_in_time
 from handclasp.io.driver import Driver, QuestionUnanswered
 from handclasp.io.outgoing import take_turn
 from handclasp.io.plain_socket import PlainSocket
@@ -115,9 +116,9 @@ class TlsSocket(Driver, SessionView, SocketShape):
                     self._started = True
                     self._take(self._step(self.connection.start))
                 while self.connection.handshaking:
-                    self._flush(deadline, fresh=False)
+                    self._flush_all(deadline, fresh=False)
                     self._receive(deadline, fresh=False)
-                self._flush(deadline, fresh=False)
+                self._flush_all(deadline, fresh=False)
             finally:
                 self._shaking.release()
         except TimeoutError:
@@ -139,7 +140,7 @@ class TlsSocket(Driver, SessionView, SocketShape):
         """Renew our key, and ask the peer to renew its own (RFC 8446, 4.6.3)."""
         with self._writer() as deadline:
             self._step(lambda: self.connection.update_keys(request_peer=request_peer))
-            self._flush(deadline)
+            self._flush_all(deadline)
 
     # Reading.
 
@@ -267,7 +268,7 @@ class TlsSocket(Driver, SessionView, SocketShape):
     def flush(self) -> None:
         """Send what waits."""
         with self._writer() as deadline:
-            self._flush(deadline)
+            self._flush_all(deadline)
 
     @contextlib.contextmanager
     def _writer(self) -> Iterator[Deadline]:
@@ -307,7 +308,7 @@ class TlsSocket(Driver, SessionView, SocketShape):
         """
         if not self._writing.locked():
             end = time.monotonic() + closing.PATIENCE if deadline is None else deadline
-            if not closing.acknowledged_in_time(self._sock, self._trailing, end):
+            if not acknowledged_in_time(self._sock, self._trailing, end):
                 raise DeliveryUncertain("The peer has not yet taken all that was sent; call shutdown again, or close.")
         try:
             self._sock.shutdown(how)

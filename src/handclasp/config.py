@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from enum import Enum
+from operator import is_
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from handclasp.crypto.groups import ECDHE_GROUPS, SUPPORTED_GROUPS
 from handclasp.crypto.signatures import SUPPORTED_SCHEMES, known_in
@@ -151,7 +152,8 @@ class Config:
 
     trust: TrustStore | TrustFiles | None = None
     identities: Iterable[Identity] = ()
-    """A tuple, or a `KeyStore` that reloads."""
+    """A tuple, a `KeyStore` that reloads, or a list or another collection that is looked at anew for each handshake,
+    so that whoever renews a certificate may replace it there."""
     versions: tuple[ProtocolVersion, ...] = (ProtocolVersion.TLS13, ProtocolVersion.TLS12)
     cipher_suites: tuple[CipherSuite, ...] = DEFAULT_CIPHER_SUITES
     groups: tuple[NamedGroup, ...] = DEFAULT_GROUPS
@@ -191,8 +193,6 @@ class Config:
     def __post_init__(self) -> None:
         check_fields(self, Online=object if self.online is None else _online())
         self._check_versions()
-        if not isinstance(self.identities, (tuple, KeyStore)):
-            object.__setattr__(self, "identities", tuple(self.identities))
         for name, known in (
             ("cipher_suites", SUITES),
             ("groups", SUPPORTED_GROUPS),
@@ -215,7 +215,7 @@ class Config:
         if both := [kind.__name__ for kind in self.ask_caller if kind in self.answers]:
             raise ConfigError(f"{', '.join(both)} is both in answers and in ask_caller.")
         object.__setattr__(self, "answers", MappingProxyType(dict(self.answers)))
-        if isinstance(self.identities, tuple) and not self.answers_itself(Sign):
+        if not isinstance(self.identities, KeyStore) and not self.answers_itself(Sign):
             for one in self.identities:
                 if not hasattr(one.private_key, "sign"):
                     raise ConfigError(
@@ -258,11 +258,12 @@ class Config:
 
     @property
     def identity_index(self) -> IdentityIndex:
-        """The identities in force, as they are chosen from; made anew only when a `KeyStore` has others."""
+        """The identities in force, as they are chosen from; made anew only when there are others."""
         identities = self.identities
-        current = identities.current() if isinstance(identities, KeyStore) else identities
+        current = identities.current() if isinstance(identities, KeyStore) else tuple(identities)
         for index in self._index:
-            if index.identities is current:
+            known = index.identities
+            if known is current or (len(known) == len(current) and all(map(is_, known, current))):
                 return index
         index = IdentityIndex(current)
         self._index[:] = [index]
@@ -294,11 +295,10 @@ class ClientConfig(Config):
 
     key_shares: int = 2
     """For how many of `groups`, from the first, a key goes into the first ClientHello."""
-    sessions: ClientSessions | Literal["own"] | None = field(default="own", repr=False)
-    """Where sessions to resume are kept: "own": in a memory of this config's own, which no config made from it
-    shares; None: nowhere, never resume. Configs that share a memory still find their own sessions alone."""
-    session_store: ClientSessions | None = field(init=False, repr=False, compare=False, default=None)
-    """The memory that `sessions` stands for."""
+    sessions: ClientSessions | None = field(default_factory=lambda: _own(ClientSessions()), repr=False, compare=False)
+    """Where sessions to resume are kept; None: nowhere, never resume. Where none is given it is this config's own, and
+    a config that is made from this one has another; one that is given may be shared, and each config finds what it
+    could have made itself."""
     scope: bytes = field(init=False, repr=False, compare=False, default=b"")
     """Stands for whom this config trusts and what it offers: a session is found by configs of its own scope alone."""
     allow_servers_without_secure_renegotiation: bool = False
@@ -312,7 +312,8 @@ class ClientConfig(Config):
             raise ConfigError("trust: name the authorities to trust, as with TrustStore.system().")
         if not 0 <= self.key_shares <= len(self.groups):
             raise ConfigError(f"key_shares: 0 to {len(self.groups)}, the number of groups.")
-        object.__setattr__(self, "session_store", ClientSessions() if self.sessions == "own" else self.sessions)
+        if self.sessions is not None and self.sessions.of_config:
+            object.__setattr__(self, "sessions", _own(ClientSessions()))
         object.__setattr__(self, "scope", hashlib.sha256(_described(self).encode()).digest())
 
 
@@ -332,15 +333,11 @@ class ServerConfig(Config):
     """Tickets issued after each full TLS 1.3 handshake; 0: none, in TLS 1.2 neither."""
     ticket_lifetime: int = 24 * 3600
     """Seconds."""
-    ticket_keys: TicketKeys | Literal["own"] = field(default="own", repr=False)
-    """What seals tickets: "own": keys of this config's own, which no config made from it shares. Processes that are
+    ticket_keys: TicketKeys = field(default_factory=lambda: _own(TicketKeys()), repr=False, compare=False)
+    """What seals tickets; where none are given, keys of this config's own, as with `sessions`. Processes that are
     forked with the config have the same; others share secrets (`TicketKeys`, `TicketKeys.from_files`)."""
-    sessions: ServerSessions | Literal["own"] | None = field(default="own", repr=False)
-    """TLS 1.2 sessions of clients without tickets, as in a client; None: not kept."""
-    sealing_keys: TicketKeys = field(init=False, repr=False, compare=False)
-    """The keys that `ticket_keys` stands for."""
-    session_store: ServerSessions | None = field(init=False, repr=False, compare=False, default=None)
-    """The memory that `sessions` stands for."""
+    sessions: ServerSessions | None = field(default_factory=lambda: _own(ServerSessions()), repr=False, compare=False)
+    """TLS 1.2 sessions of clients without tickets; None: not kept. Where none is given, this config's own."""
     tag: bytes = field(init=False, repr=False, compare=False, default_factory=lambda: os.urandom(32))
     """Stands in sessions for certificates that answers chose, and not `identities`."""
     prefer_client_order: bool = False
@@ -348,7 +345,7 @@ class ServerConfig(Config):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Processes that are spawned with it take each other's tickets, as those that are forked do."""
-        return _remade_server, (*Config.__reduce__(self)[1], self.sealing_keys, self.tag)
+        return _remade_server, (*Config.__reduce__(self)[1], self.ticket_keys, self.tag)
 
     def __post_init__(self) -> None:
         Config.__post_init__(self)
@@ -361,16 +358,25 @@ class ServerConfig(Config):
             raise ConfigError(f"ticket_lifetime: 0 to {MAX_TICKET_LIFETIME} seconds.")
         if self.tickets < 0:
             raise ConfigError("tickets: 0 or more.")
-        keys = (
-            TicketKeys(now=self.now, lifetime=self.ticket_lifetime) if self.ticket_keys == "own" else self.ticket_keys
-        )
-        object.__setattr__(self, "sealing_keys", keys)
-        object.__setattr__(self, "session_store", ServerSessions() if self.sessions == "own" else self.sessions)
+        if self.ticket_keys.of_config:
+            keys = TicketKeys(now=self.now, lifetime=self.ticket_lifetime)
+            object.__setattr__(self, "ticket_keys", _own(keys))
+        if self.sessions is not None and self.sessions.of_config:
+            object.__setattr__(self, "sessions", _own(ServerSessions()))
+
+
+Kept = TypeVar("Kept", ClientSessions, ServerSessions, TicketKeys)
+
+
+def _own(kept: Kept) -> Kept:
+    """What nobody gave: a config that is made from the one that has it makes its own."""
+    kept.of_config = True
+    return kept
 
 
 def _remade_server(kind: type[Config], values: dict[str, Any], keys: TicketKeys, tag: bytes) -> Config:
     config = kind(**values)
-    object.__setattr__(config, "sealing_keys", keys)
+    object.__setattr__(config, "ticket_keys", keys)
     object.__setattr__(config, "tag", tag)
     return config
 
@@ -378,7 +384,7 @@ def _remade_server(kind: type[Config], values: dict[str, Any], keys: TicketKeys,
 _NOT_OF_SESSIONS = frozenset(
     {
         *("identities", "revocation", "online"),  # looked at anew for each connection
-        *("sessions", "session_store", "scope", "answers", "ask_caller", "now", "random", "limits"),
+        *("sessions", "scope", "answers", "ask_caller", "now", "random", "limits"),
         *("record_padding", "middlebox_compatibility", "key_shares"),
     }
 )

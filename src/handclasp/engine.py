@@ -173,11 +173,11 @@ class Engine:
         config, established, side = self._config, self.established, self._side
         if isinstance(config, ClientConfig):
             bound = established.bound if established is not None else side.bound if side is not None else None
-            if config.session_store is not None and bound is not None:
-                config.session_store.discard(bound.scope)
-        elif isinstance(config, ServerConfig) and config.session_store is not None and established is not None:
+            if config.sessions is not None and bound is not None:
+                config.sessions.discard(bound.scope)
+        elif isinstance(config, ServerConfig) and config.sessions is not None and established is not None:
             # Anybody can say an ID that went over the wire; a session is its client's once that has finished.
-            config.session_store.discard(established.session_id)
+            config.sessions.discard(established.session_id)
 
     def _send_alert(self, level: AlertLevel, description: AlertDescription) -> None:
         self._records.write_alert(level, description)

@@ -103,6 +103,8 @@ class ClientSessions:
     def __init__(self, servers: int = 256, each: int = 4, max_bytes: int = 8 << 20) -> None:
         """At most `each` sessions for each of `servers` scopes, and `max_bytes` of all together."""
         _check_sizes(servers=servers, each=each, max_bytes=max_bytes)
+        self.of_config = False
+        """Whether a config made it for itself; a config that is made from that one makes its own."""
         self._limits = servers, each, max_bytes
         self._sessions: OrderedDict[bytes, deque[Session]] = OrderedDict()
         self._size = 0
@@ -112,7 +114,7 @@ class ClientSessions:
         return f"<ClientSessions of {len(self._sessions)} servers, {self._size} bytes>"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return ClientSessions, self._limits
+        return ClientSessions, self._limits, {"of_config": self.of_config}
 
     def put(self, scope: bytes, session: Session) -> None:
         """Keep a session, at the cost of the oldest where there is no room."""
@@ -163,6 +165,8 @@ class ServerSessions:
     def __init__(self, size: int = 1024, max_bytes: int = 8 << 20) -> None:
         """At most `size` sessions, and `max_bytes` of all together."""
         _check_sizes(size=size, max_bytes=max_bytes)
+        self.of_config = False
+        """Whether a config made it for itself, as in `ClientSessions`."""
         self._limits = size, max_bytes
         self._sessions: OrderedDict[bytes, Session] = OrderedDict()
         self._size = 0
@@ -172,7 +176,7 @@ class ServerSessions:
         return f"<ServerSessions: {len(self._sessions)}, {self._size} bytes>"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return ServerSessions, self._limits
+        return ServerSessions, self._limits, {"of_config": self.of_config}
 
     def put(self, session_id: bytes, session: Session) -> None:
         """Keep a session."""
@@ -240,6 +244,8 @@ class TicketKeys:
         check_type("now", now, Callable)
         if rotate_after < 1 or lifetime < 0:
             raise ConfigError("rotate_after: at least a second; lifetime: not below 0.")
+        self.of_config = False
+        """Whether a config made them for itself, as in `ClientSessions`."""
         self._random = random
         self._ratchet: Ratchet | None = None
         self._source = secrets if callable(secrets) else None

@@ -191,9 +191,9 @@ def _each(kind: Any, item: Taker) -> Taker:
             return frozenset(map(item, value))
         if isinstance(value, (set, frozenset)) and kind in (tuple, Sequence):
             raise _Wrong
-        if kind is tuple or isinstance(value, (list, tuple, Iterator)):
+        if kind is tuple or isinstance(value, (tuple, Iterator)) or (isinstance(value, list) and kind is not Iterable):
             return tuple(map(item, value))
-        for one in value:  # something that lives on, as a key store does
+        for one in value:  # something that lives on, as a key store or a list of what is renewed does
             item(one)
         return value
 

@@ -268,7 +268,7 @@ def rebind(pair: Pair, hello: ClientHello) -> ClientHello:
     psks = find(hello.extensions, OfferedPsks)
     assert psks is not None
     ticket = psks.identities[0].identity
-    session = pair.server.connection._config.sealing_keys.open(ticket, 0)  # type: ignore[attr-defined]
+    session = pair.server.connection._config.ticket_keys.open(ticket, 0)  # type: ignore[attr-defined]
     covered = hello.to_bytes()[: -psks.binders_size]
     side = pair.client.connection._side
     assert side is not None

@@ -23,7 +23,7 @@ from handclasp.wire.iana import ExtensionType
 from handclasp.wire.messages import ClientHello
 from handclasp.x509 import DEFAULT, TrustStore
 from handclasp.x509.clients import AllowedClient
-from handclasp.x509.errors import ClientNotAllowed
+from handclasp.x509.errors import ClientNotAllowed, UnknownAuthority
 from handclasp.x509.reload import TrustFiles
 
 TLS12, TLS13 = ProtocolVersion.TLS12, ProtocolVersion.TLS13
@@ -169,17 +169,20 @@ def test_who_chooses_a_certificate_each_time_resumes_as_nobody_else(
 
 def test_a_config_that_is_made_from_another_shares_nothing_but_what_it_is_told_to(world: World) -> None:
     client = world.client_config()
-    assert replace(client).session_store is not client.session_store
+    assert replace(client).sessions is not client.sessions
     told = world.client_config(sessions=ClientSessions())
-    assert replace(told).session_store is told.session_store is told.sessions
-    assert replace(client, sessions=client.session_store).session_store is client.session_store
-    assert world.client_config(sessions=None).session_store is None
+    assert replace(told).sessions is told.sessions
+    assert replace(client, sessions=told.sessions).sessions is told.sessions
+    assert len({id(one.sessions) for one in (client, replace(client), replace(replace(client)))}) == 3
+    assert pickle.loads(pickle.dumps(client)).sessions.of_config
+    assert world.client_config(sessions=None).sessions is None
     server = world.server_config()
-    assert replace(server).session_store is not server.session_store
-    assert replace(server).sealing_keys is not server.sealing_keys
+    assert replace(server).sessions is not server.sessions
+    assert replace(server).ticket_keys is not server.ticket_keys
     shared = world.server_config(ticket_keys=TicketKeys(), sessions=ServerSessions())
-    assert replace(shared).sealing_keys is shared.ticket_keys
-    assert replace(shared).session_store is shared.sessions
+    assert replace(shared).ticket_keys is shared.ticket_keys
+    assert replace(shared).sessions is shared.sessions
+    assert replace(server) == server
 
 
 @BOTH
@@ -204,7 +207,7 @@ def test_a_server_that_is_made_from_another_takes_none_of_its_sessions(
     assert not shaken(client, replace(server)).resumed
 
 
-@pytest.mark.parametrize("wrong", [{}, True, "theirs", b"own"])
+@pytest.mark.parametrize("wrong", [{}, True, "own", TicketKeys])
 def test_what_is_no_memory_and_no_keys_is_refused(world: World, wrong: object) -> None:
     with pytest.raises(ConfigError, match="sessions"):
         world.client_config(sessions=wrong)
@@ -245,6 +248,12 @@ def hosts(world: World) -> dict[str, tuple[dict[str, Any], dict[str, Any]]]:
     }
 
 
+REFUSED = {
+    "it lets other clients in, by their authority": UnknownAuthority,
+    "it lets other clients in, by their names": ClientNotAllowed,
+}
+
+
 @BOTH
 @TICKETS
 def test_a_session_of_one_host_is_none_of_another_that_shares_its_keys(
@@ -261,14 +270,14 @@ def test_a_session_of_one_host_is_none_of_another_that_shares_its_keys(
         pair = Pair(client, other)
         pair.run()
         established = pair.server.connection.established
-        if what == "it lets other clients in, by their names":
-            assert isinstance(pair.server.error, ClientNotAllowed)  # which the whole handshake made instead tells
+        if what in REFUSED:  # as the whole handshake that is made instead tells
+            assert type(pair.server.error) is REFUSED[what]
             continue
         assert established is not None, what
         assert not established.resumed, what
-        shown = other.trust is world.root.trust
-        assert bool(established.peer_chain) == shown
-        assert (established.peer_report is not None) == shown
+        asks = other.client_auth is not ClientAuth.NONE
+        assert bool(established.peer_chain) == asks
+        assert (established.peer_report is not None) == asks
 
 
 @BOTH
@@ -314,9 +323,9 @@ def test_nobody_evicts_a_session_of_somebody_else_by_its_id(world: World, by_tic
     victim.shake()
     assert victim.server.connection.established is not None
     session_id = victim.server.connection.established.session_id
-    assert server.session_store is not None
+    assert server.sessions is not None
     now = int(server.now() * 1000)
-    assert server.session_store.get(session_id, now) is not None
+    assert server.sessions.get(session_id, now) is not None
 
     def as_victim(hello: ClientHello) -> ClientHello:
         hello.legacy_session_id = session_id
@@ -331,7 +340,7 @@ def test_nobody_evicts_a_session_of_somebody_else_by_its_id(world: World, by_tic
     assert (pair.server.connection.established is not None) == by_ticket
     pair.server.receive(b"\x17\x03\x03\x00\x20" + bytes(32))
     assert pair.server.error is not None
-    assert server.session_store.get(session_id, now) is not None
+    assert server.sessions.get(session_id, now) is not None
 
 
 def test_anybody_is_not_who_a_session_is_for(world: World) -> None:

@@ -99,32 +99,32 @@ def choose_alpn(config: Config, question: ChooseALPN) -> str | None:
 def find_session(config: Config, question: FindSession) -> Session | None:
     """From the config's own memory."""
     if isinstance(config, ClientConfig):
-        if config.session_store is None or question.server_name is None:
+        if config.sessions is None or question.server_name is None:
             return None
-        return config.session_store.take(question.scope, question.now_ms)
-    if isinstance(config, ServerConfig) and config.session_store is not None and question.session_id:
-        return config.session_store.get(question.session_id, question.now_ms)
+        return config.sessions.take(question.scope, question.now_ms)
+    if isinstance(config, ServerConfig) and config.sessions is not None and question.session_id:
+        return config.sessions.get(question.session_id, question.now_ms)
     return None
 
 
 def keep_session(config: Config, question: KeepSession) -> None:
     """In the config's own memory."""
     if isinstance(config, ClientConfig):
-        if config.session_store is not None and question.server_name is not None:
-            config.session_store.put(question.session.scope, question.session)
-    elif isinstance(config, ServerConfig) and config.session_store is not None and question.session_id:
-        config.session_store.put(question.session_id, question.session)
+        if config.sessions is not None and question.server_name is not None:
+            config.sessions.put(question.session.scope, question.session)
+    elif isinstance(config, ServerConfig) and config.sessions is not None and question.session_id:
+        config.sessions.put(question.session_id, question.session)
 
 
 def seal_ticket(config: ServerConfig, question: SealTicket) -> bytes | None:
     """A ticket under the config's ticket keys."""
-    ticket = config.sealing_keys.seal(question.session, question.now_ms)
+    ticket = config.ticket_keys.seal(question.session, question.now_ms)
     return ticket if len(ticket) <= MAX_TICKET_SIZE else None
 
 
 def open_ticket(config: ServerConfig, question: OpenTicket) -> Session | None:
     """The session in a ticket of ours."""
-    return config.sealing_keys.open(question.ticket, question.now_ms)
+    return config.ticket_keys.open(question.ticket, question.now_ms)
 
 
 DEFAULT_ANSWERS: dict[type[Question], Callable[[Any, Any], Any]] = {

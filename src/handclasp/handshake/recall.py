@@ -35,7 +35,7 @@ def scope_of(side: ClientSide) -> bytes:
     """What this client's sessions with this server are made with."""
     made = hashlib.sha256(side.config.scope)
     made.update(repr((side.server_name, side.port)).encode())
-    for identity in side.config.identities:
+    for identity in side.config.identity_index.identities:
         made.update(identity.leaf.fingerprint)
     return made.digest()
 

@@ -14,7 +14,7 @@ from cryptography.x509.oid import AuthorityInformationAccessOID
 from tests.x509.web import LEAF_REQUIRED, NOW, YEAR, House, Web
 
 from handclasp.ca import Authority
-from handclasp.errors import ConfigError
+from handclasp.errors import UsageError
 from handclasp.x509 import (
     Certificate,
     Purpose,
@@ -281,5 +281,5 @@ def test_a_transport_that_breaks_leaves_nobody_waiting(web: Web) -> None:
     [{"seconds": 0}, {"seconds": float("inf")}, {"seconds": float("nan")}, {"fetches": 0}, {"list_size": 0}],
 )
 def test_limits_have_to_be_something(wrong: dict[str, Any]) -> None:
-    with pytest.raises(ConfigError):
+    with pytest.raises(UsageError):
         Online(**wrong)

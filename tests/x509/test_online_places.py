@@ -195,6 +195,7 @@ def test_of_a_large_list_that_nobody_signed_nothing_is_kept() -> None:
     documents, key = Documents(list_size=1 << 20), ("CRL", "http://a.example/a", b"")
     taken = [(serial, NOW, STOLEN) for serial in range(1, 9000)]
     large = Crl(Authority.root("Issuer").make_crl(taken, number=1))
+    large.read()
     documents.keep(key, Document(large, None, 0.0, 1e6))
     kept = documents.at_hand(key, 1.0)
     assert kept is not None

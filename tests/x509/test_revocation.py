@@ -181,7 +181,7 @@ def test_lists_come_from_files_and_directories(world: World, tmp_path: Path) -> 
 
 def test_what_is_no_list_is_refused_when_it_is_handed_over(world: World) -> None:
     wrong: Any = crl(world.root)
-    with pytest.raises(UsageError, match="takes parsed lists"):
+    with pytest.raises(UsageError, match="Crl is wanted"):
         RevocationSources([wrong])
     with pytest.raises(MalformedResponse):
         RevocationSources((), [wrong])

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from cryptography import x509
 
-from handclasp.errors import ConfigError, UsageError
+from handclasp.errors import ConfigError
 from handclasp.values import checked
 from handclasp.x509.answers import MalformedResponse, begins_of_signers, single_responses
 from handclasp.x509.certificate import Certificate
@@ -71,8 +71,6 @@ class RevocationSources:
         self.token = object()
         """Stands for these sources where only being the same matters."""
         self.crls = tuple(crls)
-        if not all(isinstance(one, Crl) for one in self.crls):
-            raise UsageError("RevocationSources takes parsed lists; RevocationSources.of takes bytes, too.")
         self.responses = tuple(responses)
         """OCSP responses in DER, each judged anew when it is asked."""
         self._by_issuer: dict[Name, dict[Scope, list[Crl]]] = {}

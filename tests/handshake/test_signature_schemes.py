@@ -79,7 +79,7 @@ def test_a_scheme_that_is_only_verified_is_not_signed_with(world: World, version
         Pair(client, server).shake()
 
 
-@pytest.mark.parametrize("wrong", [(), [ED], (S.ECDSA_SHA1,), (S(0xFE01),)], ids=range(4))
+@pytest.mark.parametrize("wrong", [(), ("ed25519",), (S.ECDSA_SHA1,), (S(0xFE01),)], ids=range(4))
 @pytest.mark.parametrize("setting", ["signing_schemes", "signature_schemes"])
 def test_schemes_are_checked_when_the_config_is_built(world: World, setting: str, wrong: Any) -> None:
     with pytest.raises(ConfigError, match=setting):

@@ -66,7 +66,7 @@ def issued_by(root: Certificate) -> Certificate:
 @pytest.fixture
 def signed_by_all(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody outside has these roots' keys, so their signatures alone are taken for good."""
-    monkeypatch.setattr(checks, "_is_signed_by", lambda child, issuer: True)
+    monkeypatch.setattr(checks, "is_signed_by", lambda child, issuer: True)
 
 
 @pytest.mark.usefixtures("signed_by_all")

@@ -176,6 +176,16 @@ def test_of_several_certificates_of_one_key_the_same_is_shown_in_every_order() -
     assert Identity((held[2], held[3]), key).leaf == held[2], "who hands over objects has chosen"
 
 
+def test_one_key_may_stand_behind_several_names() -> None:
+    """As in the small PKIs of test suites, where one key signs all: its issuers are no strangers."""
+    key = KeyType.P256.generate()
+    own, middle = issued("leaf", key, "mid", key, ca=False), issued("mid", key, "top", key)
+    root = issued("top", key, "top", key)
+    for order in itertools.permutations((own, middle, root)):
+        identity = Identity.from_pem(pem(*order), key_bytes(key))
+        assert (identity.chain, identity.root) == ((own, middle), root)
+
+
 def test_an_issuer_is_found_by_what_it_signed_and_not_by_its_name_alone() -> None:
     made = deep()
     impostor = made.strangers[1]

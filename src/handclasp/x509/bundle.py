@@ -42,20 +42,20 @@ def in_order(own: Certificate, pool: Pool) -> tuple[tuple[Certificate, ...], Cer
     """What is sent, and the root above it where that is in the pool; `own` is its own root where it signed itself.
 
     Where several certify the same, as an authority that others have cross-certified, the one that leads on counts
-    rather than a root, and of those the one that is valid longest. No key comes twice, as it would where two
-    authorities certify each other.
+    rather than a root, and of those the one that is valid longest. No name comes twice with the same key, as it would
+    where two authorities certify each other; one key may have several names.
     """
-    chain, keys = [own], {own.key_bytes}
+    chain, met = [own], {(own.subject_canonical, own.key_bytes)}
     while not is_root(last := chain[-1]):
         named = pool.get(last.issuer_canonical, ())
-        above = [one for one in named if key_of(one) not in keys and _certifies(one, last)]
+        above = [one for one in named if (one.subject_canonical, key_of(one)) not in met and _certifies(one, last)]
         if not above:
             return tuple(chain), None
         best = max(above, key=lambda one: (not is_root(one), _is_authority(one), *_newest(one)))
         if is_root(best):
             return tuple(chain), best
         chain.append(best)
-        keys.add(best.key_bytes)
+        met.add((best.subject_canonical, best.key_bytes))
     return tuple(chain), own
 
 

@@ -237,8 +237,8 @@ def test_a_listener_and_a_connection_take_the_config_of_their_role(world: World)
         handclasp.listen(("127.0.0.1", 0), world.client_config())  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="config: a ClientConfig is wanted, not a ServerConfig"):
         handclasp.connect(("127.0.0.1", 1), world.server_config())  # type: ignore[arg-type]
-    for wrong in ("5", True, float("nan")):
-        with pytest.raises(UsageError, match="timeout"):
+    for wrong, found in (("5", "a str"), (True, "a bool"), (float("nan"), "one that is not finite")):
+        with pytest.raises(UsageError, match=f"timeout: .* is wanted, not {found}"):
             handclasp.connect(("127.0.0.1", 1), world.client_config(), timeout=wrong)  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="65535"):
         handclasp.connect(("127.0.0.1", 65536), world.client_config())

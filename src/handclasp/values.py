@@ -227,6 +227,8 @@ def _found(value: object) -> str:
     """The type alone: the value may be a secret."""
     if value is None:
         return "None"
+    if isinstance(value, float) and not math.isfinite(value):
+        return "one that is not finite"
     if isinstance(value, datetime) and value.utcoffset() is None:
         return "a datetime without a time zone"
     name = type(value).__name__

@@ -15,7 +15,7 @@ from handclasp.wire.iana import ProtocolVersion
 def handshake(case: Case) -> Callable[[], object]:
     """Two keys, two agreements, one signature made and verified."""
     key: Any = case.server.private_key
-    scheme = signatures.schemes_for(key, ProtocolVersion.TLS13)[0]
+    scheme = signatures.schemes_for(key.public_key(), ProtocolVersion.TLS13)[0]
     public = key.public_key()
     content = bytes(130)
 

@@ -35,9 +35,10 @@ def rows() -> list[Callable[[], Row]]:
 def forget() -> None:
     """Nothing is remembered of any certificate, as in a process that just began."""
     modules: Any = sys.modules
-    modules["handclasp.x509.verify"]._memory.clear()
-    modules["handclasp.x509.certificate"]._small.cache_clear()
-    modules["handclasp.x509.certificate"]._canonical_names.clear()
+    certificate = modules["handclasp.x509.certificate"]
+    for kept in (modules["handclasp.x509.verify"]._memory, certificate._canonical_names, certificate._accepted):
+        kept.clear()
+    certificate._alive.clear()  # who is a server in the same process has its own chain
 
 
 def forget_one(der: bytes) -> None:

@@ -53,6 +53,15 @@ def test_what_is_larger_than_all_the_room_is_not_kept() -> None:
     assert kept.get("c") == "small"
 
 
+def test_after_a_clearing_all_the_room_is_there_again() -> None:
+    kept: Kept[str, str] = Kept(100)
+    kept.keep("a", "one", 60)
+    kept.clear()
+    kept.keep("b", "another", 60)
+    kept.keep("c", "a third", 40)
+    assert [kept.get(key) for key in "abc"] == [None, "another", "a third"]
+
+
 @pytest.mark.parametrize("accepted", [True, False])
 def test_a_certificate_is_kept_parsed_where_it_was_accepted(accepted: bool) -> None:
     """A stranger's is gone with the connection: it may hold thousands of names, each an object of its own."""

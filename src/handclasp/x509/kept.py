@@ -35,5 +35,11 @@ class Kept(Generic[K, V]):
             while self._size > self._most:
                 self._size -= self._found.popitem(last=False)[1][1]
 
+    def clear(self) -> None:
+        """Keep nothing of all that."""
+        with self._lock:
+            self._found.clear()
+            self._size = 0
+
     def __len__(self) -> int:
         return len(self._found)
